@@ -1,0 +1,31 @@
+// Checkpoints of a grid: every parameter and every store of optimizer state as whole tensors under
+// their canonical names, so a run may be resumed on any other grid.
+#pragma once
+
+#include <string>
+
+#include "actors/run_setup.hpp"
+#include "actors/world.hpp"
+#include "runtime/checkpoint_files.hpp"
+
+namespace collie {
+
+// What a checkpoint says of its run beside the tensors.
+struct CheckpointInfo {
+  std::int64_t step = 0;
+  std::uint64_t parameter_hash = 0;
+  std::string family;
+  Grid grid;
+};
+
+// From replica 0, between rounds. Returns the checkpoint's path.
+Result<std::string> save_checkpoint(const std::string& run_directory, const RunConfig& config,
+                                    const CheckpointInfo& info, const Executors& executors);
+
+// Into all replicas, between rounds. Tensors that are missing, of another type or of another shape
+// are errors that name them.
+Status load_checkpoint(const Checkpoint& checkpoint, const Executors& executors);
+
+Result<CheckpointInfo> read_checkpoint_info(const Checkpoint& checkpoint);
+
+}  // namespace collie

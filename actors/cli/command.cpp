@@ -1,0 +1,23 @@
+#include "actors/cli/command.hpp"
+
+#include <cstdio>
+
+namespace collie::cli {
+
+int report_error(const Error& error) {
+  fmt::print(stderr, "error: {}\n", error.message);
+  return error.code == ErrorCode::lost ? exit_internal : exit_input;
+}
+
+Result<DType> parse_dtype(const std::string& name) {
+  if (name == "float32") return DType::f32;
+  if (name == "bfloat16") return DType::bf16;
+  return make_error(ErrorCode::invalid_config, "--dtype: \"{}\" is neither float32 nor bfloat16",
+                    name);
+}
+
+void print_row(std::string_view label, std::string_view value) {
+  fmt::print("{:<15} {}\n", label, value);
+}
+
+}  // namespace collie::cli

@@ -1,0 +1,40 @@
+// What the verbs of collie-actor-node share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "runtime/dtype.hpp"
+#include "runtime/result.hpp"
+
+namespace collie::cli {
+
+// The program's exit codes; the README and --help list them.
+enum ExitCode : int {
+  exit_ok = 0,         // also when a run was stopped and saved
+  exit_internal = 1,   // a fault of this program
+  exit_input = 2,      // something given to the program cannot be used: one line says what
+  exit_stopped = 130,  // a second Ctrl-C
+};
+
+// What to run once the command line has been read.
+using Action = std::function<int()>;
+
+// Each adds one verb to the program and sets the action when it was chosen.
+void add_train(CLI::App& program, Action& action);
+void add_evaluate(CLI::App& program, Action& action);
+void add_generate(CLI::App& program, Action& action);
+void add_inspect(CLI::App& program, Action& action);
+
+// Prints "error: <message>" and returns the exit code that belongs to the error.
+int report_error(const Error& error);
+
+// "float32", "bfloat16" as configurations name them.
+Result<DType> parse_dtype(const std::string& name);
+
+// One line of a table: a label and what belongs to it.
+void print_row(std::string_view label, std::string_view value);
+
+}  // namespace collie::cli

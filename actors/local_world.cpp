@@ -1,0 +1,121 @@
+#include <chrono>
+
+#include "actors/shells.hpp"
+#include "actors/world.hpp"
+
+namespace collie {
+
+namespace {
+
+caf::actor_system_config& configure(caf::actor_system_config& config, int scheduler_threads) {
+  config.add_message_types<caf::id_block::collie>();
+  // Sharing, not stealing: a wake-up never waits behind another actor's work.
+  config.set("scheduler.policy", caf::atom("sharing"));
+  config.set("scheduler.max-threads", static_cast<std::size_t>(scheduler_threads));
+  config.set("logger.verbosity", caf::atom("quiet"));
+  return config;
+}
+
+// The trainer is a blocking actor on the caller's thread: a run is a loop that a person can read.
+class LocalWorld : public World {
+ public:
+  LocalWorld(WorldOptions options, const Executors& executors, int scheduler_threads)
+      : options_(std::move(options)),
+        system_(configure(config_, scheduler_threads)),
+        trainer_(options_.run, 0, options_.grid),
+        self_(system_) {
+    auto directory = std::make_shared<Directory>();
+    directory->grid = options_.grid;
+    directory->trainer = self_;
+    auto feeder = std::make_shared<FeederCore>(options_.run, 0, options_.grid, options_.batches);
+    directory->feeder = system_.spawn(feeder_actor, feeder);
+    for (std::size_t i = 0; i < executors.size(); ++i) {
+      const ShardId shard = shard_at(options_.grid, static_cast<int>(i));
+      auto config = std::make_shared<const ShardCoreConfig>(
+          shard_core_config(options_, shard, executors[i]->exchanges()));
+      directory->shards.push_back(system_.spawn(shard_actor, config, executors[i]));
+    }
+    directory_ = directory;
+    self_->monitor(directory_->feeder);
+    self_->send(directory_->feeder, Introduction{directory_});
+    for (const caf::actor& shard : directory_->shards) {
+      self_->monitor(shard);
+      self_->send(shard, Introduction{directory_});
+    }
+  }
+
+  ~LocalWorld() override {
+    self_->demonitor(directory_->feeder.address());
+    self_->send_exit(directory_->feeder, caf::exit_reason::user_shutdown);
+    for (const caf::actor& shard : directory_->shards) {
+      self_->demonitor(shard.address());
+      self_->send_exit(shard, caf::exit_reason::user_shutdown);
+    }
+    // The executors outlive this world only if no actor still uses them.
+    for (const caf::actor& shard : directory_->shards) self_->wait_for(shard);
+    self_->wait_for(directory_->feeder);
+  }
+
+  Result<RoundOutcome> round(const RoundRequest& request) override {
+    Commands commands;
+    trainer_.begin(request, commands);
+    send_all(std::move(commands));
+    while (true) {
+      if (auto outcome = trainer_.take_outcome()) return std::move(*outcome);
+      if (Status status = receive_one(); !status) return std::move(status).error();
+    }
+  }
+
+ private:
+  void send_all(Commands commands) {
+    for (Command& command : commands) {
+      Send& send = std::get<Send>(command);
+      self_->send(actor_at(*directory_, send.to),
+                  Envelope{std::make_shared<Message>(std::move(send.message))});
+    }
+  }
+
+  Status receive_one() {
+    Status status = ok_status();
+    self_->receive(
+        [&](Envelope& envelope) {
+          Commands commands;
+          trainer_.receive(std::move(*envelope.message), commands);
+          send_all(std::move(commands));
+        },
+        [&](const caf::down_msg& down) {
+          status = make_error(ErrorCode::lost, "an actor died: {}", system_.render(down.reason));
+        },
+        caf::after(std::chrono::seconds(limits::step_deadline_s)) >> [&] {
+          status = make_error(ErrorCode::lost, "no progress for {} s: {}{}",
+                              limits::step_deadline_s, trainer_.describe(), describe_shards());
+        });
+    return status;
+  }
+
+  std::string describe_shards() {
+    std::string text;
+    for (const caf::actor& shard : directory_->shards) {
+      self_->request(shard, std::chrono::seconds(1), describe_atom_v)
+          .receive([&](const std::string& line) { text += "; " + line; },
+                   [&](const caf::error&) { text += "; a shard does not answer"; });
+    }
+    return text;
+  }
+
+  WorldOptions options_;
+  caf::actor_system_config config_;
+  caf::actor_system system_;
+  TrainerCore trainer_;
+  caf::scoped_actor self_;
+  std::shared_ptr<const Directory> directory_;
+};
+
+}  // namespace
+
+std::unique_ptr<World> make_local_world(WorldOptions options, Executors executors,
+                                        int scheduler_threads) {
+  return std::make_unique<LocalWorld>(std::move(options), executors, scheduler_threads);
+}
+
+}  // namespace collie

@@ -1,0 +1,27 @@
+// The protocol of the feeder: a round's data, which is a function of its step, goes to every shard.
+#pragma once
+
+#include <functional>
+
+#include "actors/protocol/work.hpp"
+
+namespace collie {
+
+// One replica's micro-batch of a step. loss_scale is set by the feeder.
+using BatchSource =
+    std::function<MicroBatch(Mode mode, std::int64_t step, int replica, int micro_batch)>;
+
+class FeederCore {
+ public:
+  FeederCore(std::uint64_t run, std::uint32_t generation, Grid grid, BatchSource source);
+  void receive(const Message& message, Commands& out);
+
+ private:
+  std::uint64_t run_;
+  std::uint32_t generation_;
+  Grid grid_;
+  BatchSource source_;
+  std::uint32_t round_ = 0;
+};
+
+}  // namespace collie

@@ -1,0 +1,86 @@
+#include "actors/protocol/inbox.hpp"
+
+#include "runtime/limits.hpp"
+
+namespace collie {
+
+namespace {
+
+template <class T>
+constexpr int kind_of() {
+  return static_cast<int>(Message(T{}).index());
+}
+
+// Two links give credit for the same micro-batch, so a credit's link is part of its kind.
+int credit_kind(Link link) {
+  return static_cast<int>(std::variant_size_v<Message>) + static_cast<int>(link);
+}
+
+}  // namespace
+
+const Stamp& stamp_of(const Message& message) {
+  return std::visit([](const auto& m) -> const Stamp& { return m.stamp; }, message);
+}
+
+InboxKey key_of(const Message& message) {
+  const Stamp& stamp = stamp_of(message);
+  InboxKey key{stamp.round, stamp.micro_batch, static_cast<int>(message.index()), 0, 0, 0};
+  if (const auto* credit = std::get_if<Credit>(&message)) key.kind = credit_kind(credit->link);
+  if (const auto* part = std::get_if<Contribution>(&message)) {
+    key.purpose = static_cast<int>(part->purpose);
+    key.sequence = part->sequence;
+    key.rank = part->rank;
+  }
+  return key;
+}
+
+InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch) {
+  return {round, micro_batch, kind_of<Tokens>(), 0, 0, 0};
+}
+
+InboxKey activation_key(std::uint32_t round, std::uint32_t micro_batch) {
+  return {round, micro_batch, kind_of<Activation>(), 0, 0, 0};
+}
+
+InboxKey gradient_key(std::uint32_t round, std::uint32_t micro_batch) {
+  return {round, micro_batch, kind_of<Gradient>(), 0, 0, 0};
+}
+
+InboxKey contribution_key(std::uint32_t round, std::uint32_t micro_batch, Purpose purpose,
+                          std::uint32_t sequence, int rank) {
+  return {round,    micro_batch, kind_of<Contribution>(), static_cast<int>(purpose),
+          sequence, rank};
+}
+
+void Inbox::begin_round(std::uint32_t round) {
+  round_ = round;
+  taken_.clear();
+  std::erase_if(waiting_, [round](const auto& entry) { return entry.first.round < round; });
+}
+
+Inbox::Verdict Inbox::accept(Message message) {
+  const Stamp& stamp = stamp_of(message);
+  if (stamp.run != run_ || stamp.generation != generation_ || stamp.round < round_) {
+    ++stale_;
+    return Verdict::stale;
+  }
+  const InboxKey key = key_of(message);
+  if (waiting_.contains(key) || taken_.contains(key)) {
+    ++duplicates_;
+    return Verdict::duplicate;
+  }
+  COLLIE_CHECK(waiting_.size() < limits::inbox_messages_max, "inbox is full");
+  waiting_.emplace(key, std::move(message));
+  return Verdict::accepted;
+}
+
+Message Inbox::take(const InboxKey& key) {
+  const auto found = waiting_.find(key);
+  COLLIE_CHECK(found != waiting_.end(), "took a message that is not there");
+  Message message = std::move(found->second);
+  waiting_.erase(found);
+  taken_.insert(key);
+  return message;
+}
+
+}  // namespace collie

@@ -1,0 +1,52 @@
+// What a protocol core asks for and hears back: commands out, completions in.
+#pragma once
+
+#include "actors/messages.hpp"
+
+namespace collie {
+
+enum class WorkKind {
+  begin_round,      // forget the gradients of the step before
+  forward,          // tensor: input activation (undefined on the first stage)
+  backward_input,   // tensor: gradient of the output (undefined on the last stage)
+  backward_weight,
+  backward,         // both, segment by segment: takes less memory, sends the gradient at its end
+  resume,           // parts: every shard's part of the reduction the paused work declared
+  prepare,          // make this shard's contribution to an exchange
+  combine,          // parts: every rank's contribution, in rank order
+  report,           // losses and sums of squares
+  optimize,         // apply
+};
+
+// One thing for the executor to do on the shard's stream. Works finish in the order they start.
+struct Work {
+  WorkKind kind = WorkKind::forward;
+  Stamp stamp;
+  Mode mode = Mode::train;
+  MicroBatch batch;
+  Tensor tensor;
+  Purpose purpose = Purpose::forward;
+  std::vector<Tensor> parts;
+  Apply apply;
+};
+
+struct Completion {
+  WorkKind kind = WorkKind::forward;
+  Stamp stamp;
+  // The work stopped at a declared reduction: tensor is this shard's part of it.
+  bool paused = false;
+  Tensor tensor;  // forward: output; backward_input: input gradient; prepare: the contribution
+  RoundReport report;
+  StepDone done;
+  std::optional<Error> error;
+};
+
+struct Send {
+  Address to;
+  Message message;
+};
+
+using Command = std::variant<Send, Work>;
+using Commands = std::vector<Command>;
+
+}  // namespace collie

@@ -1,0 +1,43 @@
+// From a configuration to everything a run needs, before any actor starts: model, tokenizer, data,
+// layers divided into stages, schedule. Reads files, writes none.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "actors/schedule/schedule.hpp"
+#include "actors/topology.hpp"
+#include "models/dataset/dataset.hpp"
+#include "models/stage.hpp"
+#include "models/tokenizer/tokenizer.hpp"
+#include "runtime/config.hpp"
+
+namespace collie {
+
+struct ModelSetup {
+  ModelTraits traits;
+  Grid grid;
+  std::vector<StageSlice> stages;  // one per pipeline stage, tp_size 1
+  Schedule schedule;
+  Recompute recompute = Recompute::none;
+  int threads = 1;            // of each shard's stream
+  int scheduler_threads = 1;  // of the actor system
+};
+
+struct RunSetup {
+  RunConfig config;
+  ModelSetup model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const DataSplits> data;
+  BatchLayout layout;
+  std::int64_t total_steps = 0;
+};
+
+// What needs no data: for planning.
+Result<ModelSetup> set_up_model(const RunConfig& config);
+Result<RunSetup> set_up_run(const RunConfig& config);
+
+// The slice of one shard: its stage's layers, its tensor rank.
+StageSlice slice_of(const ModelSetup& model, const ShardId& shard);
+
+}  // namespace collie

@@ -1,0 +1,229 @@
+#include "actors/shard_executor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "actors/gradient_exchange.hpp"
+#include "kernels/elementwise.hpp"
+#include "runtime/hash.hpp"
+
+namespace collie {
+
+struct ModelExecutor::Impl {
+  ModelExecutorOptions options;
+  std::unique_ptr<Stream> stream;
+  std::unique_ptr<StageModel> model;
+  std::unique_ptr<Optimizer> optimizer;
+  std::map<std::uint32_t, MicroBatchState> states;  // by micro-batch, reused from step to step
+  std::vector<double> losses;                       // of this round, by micro-batch
+  Steps steps;                                      // of the work under way
+  WorkKind steps_kind = WorkKind::forward;
+  bool gradients_finished = false;
+  bool tied_embeddings = false;
+
+  Completion run(const Work& work);
+  void start(const Work& work, Completion& completion);
+  void advance(const Work& work, Completion& completion);
+  void finish(const Work& work, Completion& completion);
+  void perform_reduction(const Work& work);
+  void report(const Work& work, Completion& completion);
+  void optimize(const Work& work, Completion& completion);
+  void finish_gradients_once();
+  std::uint64_t parameter_hash();
+};
+
+namespace {
+
+bool is_last(const ModelExecutorOptions& options) {
+  return options.self.stage == options.grid.pp - 1;
+}
+
+}  // namespace
+
+ModelExecutor::ModelExecutor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ModelExecutor::~ModelExecutor() = default;
+
+Result<std::unique_ptr<ModelExecutor>> ModelExecutor::create(const ModelTraits& traits,
+                                                             ModelExecutorOptions options) {
+  auto impl = std::make_unique<Impl>();
+  options.stage.with_gradients = options.trains;
+  impl->stream = std::make_unique<Stream>(options.stream);
+  COLLIE_TRY(impl->model,
+             StageModel::create(traits, options.slice, options.stage, *impl->stream));
+  if (options.trains) {
+    COLLIE_TRY(impl->optimizer, make_optimizer(options.optimizer, impl->model->parameters(),
+                                               impl->stream->allocator()));
+  }
+  impl->tied_embeddings = traits.tied_embeddings;
+  impl->options = std::move(options);
+  return std::unique_ptr<ModelExecutor>(new ModelExecutor(std::move(impl)));
+}
+
+Stream& ModelExecutor::stream() { return *impl_->stream; }
+Parameters& ModelExecutor::parameters() { return impl_->model->parameters(); }
+Optimizer* ModelExecutor::optimizer() { return impl_->optimizer.get(); }
+
+std::uint64_t ModelExecutor::parameter_hash() {
+  std::uint64_t hash = 0;
+  impl_->stream->submit([&] { hash = impl_->parameter_hash(); });
+  impl_->stream->synchronize();
+  return hash;
+}
+
+std::vector<Exchange> ModelExecutor::exchanges() const {
+  return gradient_exchanges(impl_->options.grid, impl_->options.self,
+                            impl_->model->parameters().specs(), impl_->tied_embeddings);
+}
+
+void ModelExecutor::execute(Work work, std::function<void(Completion)> done) {
+  // The completion is made by the work and handed over when the stream says it is done.
+  auto shared = std::make_shared<std::pair<Work, Completion>>(std::move(work), Completion{});
+  impl_->stream->submit([this, shared] { shared->second = impl_->run(shared->first); },
+                        [this, shared, done = std::move(done)] {
+                          Status status = impl_->stream->status();
+                          if (!status) shared->second.error = std::move(status).error();
+                          shared->first = Work{};
+                          done(std::move(shared->second));
+                        });
+}
+
+Completion ModelExecutor::Impl::run(const Work& work) {
+  Completion completion;
+  completion.kind = work.kind;
+  completion.stamp = work.stamp;
+  switch (work.kind) {
+    case WorkKind::begin_round:
+      if (work.mode == Mode::train) model->begin_step();
+      gradients_finished = false;
+      losses.clear();
+      break;
+    case WorkKind::forward:
+    case WorkKind::backward:
+    case WorkKind::backward_input: start(work, completion); break;
+    case WorkKind::resume:
+      perform_reduction(work);
+      advance(work, completion);
+      break;
+    case WorkKind::backward_weight: {
+      MicroBatchState& state = states.at(work.stamp.micro_batch);
+      model->backward_weight(state);
+      break;
+    }
+    case WorkKind::prepare:
+      finish_gradients_once();
+      completion.tensor = prepare_exchange(*stream, *model, work.purpose);
+      break;
+    case WorkKind::combine:
+      combine_exchange(*stream, *model, options.self, work.purpose, work.parts);
+      break;
+    case WorkKind::report: report(work, completion); break;
+    case WorkKind::optimize: optimize(work, completion); break;
+  }
+  return completion;
+}
+
+void ModelExecutor::Impl::start(const Work& work, Completion& completion) {
+  MicroBatchState& state = states[work.stamp.micro_batch];
+  steps_kind = work.kind;
+  if (work.kind == WorkKind::forward) {
+    state.batch = work.batch;
+    state.mode = work.mode;
+    state.input_td = work.tensor;
+    state.loss_sum = 0.0;
+    steps = model->forward(state);
+  } else {
+    state.output_gradient = work.tensor;
+    steps = work.kind == WorkKind::backward ? model->backward(state) : model->backward_input(state);
+  }
+  advance(work, completion);
+}
+
+// Straight on while nothing is declared; a reduction over one shard is nothing.
+void ModelExecutor::Impl::advance(const Work& work, Completion& completion) {
+  completion.kind = steps_kind;
+  while (steps.advance()) {
+    const Reduction& reduction = steps.reduction();
+    if (options.grid.tp == 1) {
+      if (reduction.op == ReduceOp::gather) *reduction.parts = {*reduction.tensor};
+      continue;
+    }
+    completion.paused = true;
+    completion.tensor = *reduction.tensor;
+    completion.tensor.freeze();
+    return;
+  }
+  finish(work, completion);
+}
+
+void ModelExecutor::Impl::finish(const Work& work, Completion& completion) {
+  MicroBatchState& state = states.at(work.stamp.micro_batch);
+  steps = Steps();
+  Tensor& output =
+      steps_kind == WorkKind::forward ? state.output_td : state.input_gradient;
+  if (output) {
+    output.freeze();
+    completion.tensor = std::exchange(output, Tensor());
+  }
+  if (steps_kind == WorkKind::forward && is_last(options)) losses.push_back(state.loss_sum);
+}
+
+void ModelExecutor::Impl::perform_reduction(const Work& work) {
+  const Reduction& reduction = steps.reduction();
+  if (reduction.op == ReduceOp::gather) {
+    *reduction.parts = work.parts;
+    return;
+  }
+  // The parts are frozen, so the sum needs a buffer of its own.
+  Tensor sum = stream->allocate(reduction.tensor->dtype(), reduction.tensor->shape());
+  kernels::sum_in_order(*stream, work.parts, sum);
+  *reduction.tensor = std::move(sum);
+}
+
+void ModelExecutor::Impl::report(const Work& work, Completion& completion) {
+  if (options.self.tensor == 0) completion.report.losses = losses;
+  if (work.mode != Mode::train || options.self.replica != 0) return;
+  finish_gradients_once();
+  Parameters& parameters = model->parameters();
+  for (int index = 0; index < parameters.count(); ++index) {
+    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+    if (!spec.owned || parameters.is_alias(index)) continue;
+    const double squares = kernels::sum_of_squares(*stream, parameters.gradient(index));
+    completion.report.squares.push_back(squares);
+    if (!std::isfinite(squares) && completion.report.first_non_finite.empty()) {
+      completion.report.first_non_finite = spec.name;
+    }
+  }
+}
+
+void ModelExecutor::Impl::finish_gradients_once() {
+  if (!gradients_finished) model->finish_gradients();
+  gradients_finished = true;
+}
+
+void ModelExecutor::Impl::optimize(const Work& work, Completion& completion) {
+  optimizer->step(*stream,
+                  {work.apply.optimizer_step, work.apply.learning_rate, work.apply.gradient_scale},
+                  model->parameters());
+  if (work.apply.want_hash) completion.done.parameter_hash = parameter_hash();
+  completion.done.peak_bytes = stream->allocator().use().peak_bytes;
+}
+
+// A sum over parameters of a hash of name and bytes: the same however the layers are divided into
+// stages, because addition forgets the order.
+std::uint64_t ModelExecutor::Impl::parameter_hash() {
+  const Parameters& parameters = model->parameters();
+  std::uint64_t sum = 0;
+  for (int index = 0; index < parameters.count(); ++index) {
+    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+    if (!spec.owned || parameters.is_alias(index)) continue;
+    const Tensor value = parameters.value(index);
+    Hash64 hash;
+    hash.update(spec.name);
+    hash.update(std::span(value.raw(), value.size_bytes()));
+    sum += hash.value();
+  }
+  return sum;
+}
+
+}  // namespace collie

@@ -1,0 +1,58 @@
+// Performs a shard's works on its stream: the bridge from the protocol to the model. Owns the
+// stream, the stage's parameters, the optimizer and the micro-batches under way.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "actors/protocol/shard_core.hpp"
+#include "models/optimizer.hpp"
+#include "models/stage.hpp"
+
+namespace collie {
+
+class ShardExecutor {
+ public:
+  virtual ~ShardExecutor() = default;
+  // done is called once, when the work has finished or paused; on the stream's thread, so it should
+  // only post a message.
+  virtual void execute(Work work, std::function<void(Completion)> done) = 0;
+};
+
+struct ModelExecutorOptions {
+  Grid grid;
+  ShardId self;
+  StageSlice slice;
+  StageOptions stage;
+  StreamOptions stream;
+  OptimizerOptions optimizer;
+  bool trains = true;  // false: no gradients, no optimizer
+};
+
+class ModelExecutor : public ShardExecutor {
+ public:
+  static Result<std::unique_ptr<ModelExecutor>> create(const ModelTraits& traits,
+                                                       ModelExecutorOptions options);
+  ~ModelExecutor() override;
+
+  void execute(Work work, std::function<void(Completion)> done) override;
+
+  // Between rounds only, when nothing is on the stream.
+  Stream& stream();
+  Parameters& parameters();
+  Optimizer* optimizer();  // null when it does not train
+  // Of the parameters this shard owns; blocks. Added up over a replica's shards it does not depend
+  // on how the layers are divided into stages.
+  std::uint64_t parameter_hash();
+
+  // What this shard takes part in at the end of a step, in order.
+  std::vector<Exchange> exchanges() const;
+
+ private:
+  struct Impl;
+  explicit ModelExecutor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace collie

@@ -1,0 +1,125 @@
+// Tokenised data and its micro-batches. Batches are a pure function of (seed, step, replica,
+// micro-batch): there is no cursor, so a resumed run reads on where it stopped, on any grid.
+//
+// Legend: B rows of a micro-batch, S = data.sequence_length, T = B * S.
+//
+// From documents to rows: a document of n tokens (begin and end tokens included) fills n - 1 slots,
+// because its last token is only predicted. Plain text and {text} records longer than S slots are
+// cut into pieces; longer records of the other shapes are truncated, and dropped when nothing to
+// learn is left (both counted). With packing, pieces share rows (best fit decreasing, planned
+// once); without, each has its own row. Packed documents never see each other: positions restart at
+// 0. Free slots hold the fill token with position 0 and no label.
+//
+// Order: training repeats epochs without end and each epoch is a new keyed permutation of all
+// rows (data.shuffle; otherwise the order of the plan). A global batch that reaches the end of an
+// epoch goes on in the next one: nothing is dropped. Validation walks its rows once in order, its
+// last batch is filled with empty rows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/batch.hpp"
+#include "models/dataset/packing.hpp"
+#include "models/dataset/text_encoder.hpp"
+#include "runtime/allocator.hpp"
+#include "runtime/config.hpp"
+
+namespace collie {
+
+struct DatasetOptions {
+  std::int64_t seed = 0;
+  std::int64_t context_length = 0;   // most positions of the model, 0: not checked
+  std::int64_t vocabulary_size = 0;  // ids must be below, 0: not checked
+};
+
+struct DatasetStatistics {
+  std::int64_t records = 0;
+  std::int64_t empty = 0;      // no text: left out
+  std::int64_t truncated = 0;  // longer than a row
+  std::int64_t dropped = 0;    // truncated before anything to learn
+  std::int64_t rows = 0;
+  std::int64_t tokens = 0;          // slots in use
+  std::int64_t learned_tokens = 0;  // of those, with a label
+};
+
+// How a global batch is cut. Its rows do not depend on the cut: row ((replica * accumulation +
+// micro_batch) * micro_batch_size + r) of the step's rows is row r of that micro-batch, so grids
+// with equal dp * accumulation * micro_batch_size see the same batches.
+struct BatchLayout {
+  std::int64_t dp = 1;
+  std::int64_t accumulation = 1;
+  std::int64_t micro_batch_size = 1;  // rows
+
+  std::int64_t global_rows() const { return dp * accumulation * micro_batch_size; }
+};
+BatchLayout batch_layout(const RunConfig& config);
+
+// The tokens of all documents of some files. Immutable once made.
+struct TokenStore {
+  std::vector<std::int32_t> ids;
+  std::vector<bool> learned;  // whether this token is a label when predicted
+  std::int32_t fill_id = 0;
+};
+
+// Immutable and cheap to copy; its const members may run in several threads at once.
+class Dataset {
+ public:
+  enum class Order { endless, once };
+
+  Dataset(std::shared_ptr<const TokenStore> store, RowPlan plan, DatasetStatistics statistics,
+          std::int64_t sequence_length, Order order, bool shuffle, std::int64_t seed);
+
+  std::int64_t row_count() const { return plan_->row_count(); }
+  std::int64_t sequence_length() const { return sequence_length_; }
+  const DatasetStatistics& statistics() const { return statistics_; }
+
+  // Global batches that touch one epoch: ceil(rows / global rows).
+  std::int64_t steps_per_epoch(const BatchLayout& layout) const;
+
+  // Labels that count in the global batch of this step. Above 0 for every step of endless data and
+  // for steps below steps_per_epoch() otherwise.
+  std::int64_t valid_tokens(const BatchLayout& layout, std::int64_t step) const;
+
+  // Steps, replicas and micro-batches count from 0. loss_scale is 1 / valid_tokens(layout, step).
+  MicroBatch micro_batch(const BatchLayout& layout, std::int64_t step, std::int64_t replica,
+                         std::int64_t index, Allocator& allocator) const;
+
+  // The row at this place of the endless sequence of rows; -1 beyond the end of finite data.
+  std::int64_t row_at(std::int64_t place) const;
+
+ private:
+  void fill_row(std::int64_t row, std::int32_t* ids, std::int32_t* labels,
+                std::int32_t* positions) const;
+
+  std::shared_ptr<const TokenStore> store_;
+  std::shared_ptr<const RowPlan> plan_;
+  std::shared_ptr<const std::vector<std::int32_t>> row_labels_;  // labels that count, by row
+  DatasetStatistics statistics_;
+  std::int64_t sequence_length_ = 0;
+  Order order_ = Order::endless;
+  bool shuffle_ = false;
+  std::uint64_t seed_ = 0;
+};
+
+struct DataSplits {
+  Dataset train;
+  std::optional<Dataset> validation;
+};
+
+// Training data, and validation data from data.validation or as data.validation_fraction of the
+// training records: those with the smallest hashes of their index; of a plain text file that is
+// one document its last part instead. Errors: invalid_config for a sequence longer than the
+// model's context, invalid_data for empty data and ids beyond the vocabulary, and all of
+// read_records().
+Result<DataSplits> open_training_data(const DataSection& data, const TextEncoder& encoder,
+                                      const DatasetOptions& options);
+
+// The validation files (data.validation) alone, or the validation part of data.train.
+Result<Dataset> open_validation_data(const DataSection& data, const TextEncoder& encoder,
+                                     const DatasetOptions& options);
+
+}  // namespace collie

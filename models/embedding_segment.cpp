@@ -1,0 +1,74 @@
+// Token embedding, cut by the vocabulary, and learned positions.
+#include "kernels/elementwise.hpp"
+#include "kernels/embedding.hpp"
+#include "models/decoder.hpp"
+
+namespace collie {
+
+namespace {
+
+class EmbeddingSegment final : public Segment {
+ public:
+  explicit EmbeddingSegment(const ShardModel& model)
+      : model_(model),
+        table_(require_parameter(model.parameters, "embedding")),
+        positions_(model.parameters.find("positions")) {}
+
+  Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) override {
+    look_up(context, hidden.x_td);
+    co_yield sum_over_shards(hidden.x_td);
+    saved.complete = true;
+  }
+
+  Steps backward_input(SegmentContext&, Saved& saved, Tensor& gradient_td) override {
+    saved.slots.assign(1, gradient_td);
+    gradient_td.reset();
+    co_return;
+  }
+
+  void backward_weight(SegmentContext& context, Saved& saved) override {
+    const Tensor& dout_td = saved.slots[0];
+    const MicroBatch& batch = context.batch;
+    const std::int64_t row_begin = spec(table_).row_begin;
+    add_rows(context, table_, batch.ids_t, dout_td, row_begin);
+    if (positions_ >= 0) add_rows(context, positions_, batch.positions_t, dout_td, 0);
+    saved.slots.clear();
+  }
+
+ private:
+  const ParameterSpec& spec(int index) const {
+    return model_.parameters.specs()[static_cast<std::size_t>(index)];
+  }
+
+  // The positions enter through the first shard's part, so the sum over shards has them once.
+  void look_up(SegmentContext& context, Tensor& out_td) {
+    Stream& stream = context.stream;
+    const MicroBatch& batch = context.batch;
+    const std::int64_t tokens = batch.rows * batch.sequence;
+    out_td = stream.allocate(model_.options.compute_dtype, {tokens, model_.traits.hidden_size});
+    const Tensor table = model_.parameters.compute(table_);
+    kernels::embedding_forward(stream, batch.ids_t, table, spec(table_).row_begin, out_td);
+    if (positions_ >= 0 && model_.slice.tp_rank == 0) {
+      const Tensor learned = model_.parameters.compute(positions_);
+      kernels::embedding_forward(stream, batch.positions_t, learned, 0, out_td, true);
+    }
+  }
+
+  void add_rows(SegmentContext& context, int index, const Tensor& ids_t, const Tensor& dout_td,
+                std::int64_t row_begin) {
+    Tensor dtable = model_.parameters.gradient(index);
+    if (!context.accumulate_weight) kernels::fill_zero(context.stream, dtable);
+    kernels::embedding_backward(context.stream, ids_t, dout_td, row_begin, dtable);
+  }
+
+  ShardModel model_;
+  int table_, positions_;
+};
+
+}  // namespace
+
+std::unique_ptr<Segment> make_embedding_segment(const ShardModel& model) {
+  return std::make_unique<EmbeddingSegment>(model);
+}
+
+}  // namespace collie

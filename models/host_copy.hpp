@@ -1,0 +1,19 @@
+// The only place in models/ that touches the memory behind a tensor: a device build copies instead.
+#pragma once
+
+#include <cstddef>
+
+#include "runtime/stream.hpp"
+
+namespace collie {
+
+// Whole tensors, in stream order: call from work submitted to the stream.
+void copy_from_host(Stream& stream, const void* host, Tensor& tensor);
+void copy_to_host(Stream& stream, const Tensor& tensor, void* host);
+void fill_from_host(Stream& stream, Tensor& tensor, float value);  // f32
+// Sum of an f32 tensor in double, in index order.
+double sum_on_host(Stream& stream, const Tensor& tensor);
+// A new tensor of zeros; not in stream order, so only while nothing uses the pool's memory yet.
+Tensor allocate_zeros(Allocator& allocator, DType dtype, const Shape& shape);
+
+}  // namespace collie

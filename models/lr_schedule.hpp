@@ -1,0 +1,27 @@
+// The learning rate as a pure function of the step. Equal to Hugging Face's get_scheduler
+// ("constant_with_warmup", "linear", "cosine", and "cosine_with_min_lr" for min_lr_ratio > 0): the
+// rate of the first step, step 0, is 0 when there is a warm-up.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/config.hpp"
+
+namespace collie {
+
+// train.max_steps, or ceil(epochs * rows of an epoch / rows of a global batch). At least 1.
+std::int64_t total_steps(const TrainSection& train, std::int64_t epoch_rows,
+                         std::int64_t global_batch_rows);
+
+// train.warmup_steps, or ceil(total * warmup_ratio).
+std::int64_t warmup_steps(const TrainSection& train, std::int64_t total);
+
+// step counts from 0; total is total_steps(). With warm-up w and r = min_lr_ratio:
+//   step < w   lr * step / w
+//   constant   lr
+//   linear     lr * (r + (1 - r) * (total - step) / (total - w))
+//   cosine     lr * (r + (1 - r) * (1 + cos(pi * (step - w) / (total - w))) / 2)
+// Beyond total, linear and cosine stay at lr * r.
+double learning_rate(const TrainSection& train, std::int64_t total, std::int64_t step);
+
+}  // namespace collie

@@ -1,0 +1,140 @@
+// A decoder is a list of segments: embedding, attention half, MLP half, head. A segment is
+// single-device code; where its result needs the other tensor shards of its stage it *declares* a
+// reduction and goes on when the reduction has been performed by whoever runs it.
+//
+// The declaration is a coroutine's co_yield:
+//
+//   Steps AttentionHalf::forward(...) {
+//     ...
+//     kernels::linear_forward(stream, context, w_o, no_bias, partial);
+//     co_yield sum_over_shards(partial);  // with one shard, nothing happens here
+//     hidden.delta = partial;
+//   }
+#pragma once
+
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "models/batch.hpp"
+#include "runtime/stream.hpp"
+
+namespace collie {
+
+enum class ReduceOp {
+  sum,     // *tensor becomes the sum over the stage's shards, in rank order
+  gather,  // *parts becomes every shard's *tensor, in rank order
+           // (either may be tensors that all shards share, frozen: segments only read them)
+};
+
+// Valid until the coroutine that yielded it is resumed.
+struct Reduction {
+  ReduceOp op = ReduceOp::sum;
+  Tensor* tensor = nullptr;
+  std::vector<Tensor>* parts = nullptr;
+};
+
+inline Reduction sum_over_shards(Tensor& tensor) {
+  return {ReduceOp::sum, &tensor, nullptr};
+}
+inline Reduction gather_over_shards(Tensor& tensor, std::vector<Tensor>& parts) {
+  return {ReduceOp::gather, &tensor, &parts};
+}
+
+// Code that runs straight on to its next reduction, or to its end. Move-only; owns the coroutine.
+class Steps {
+ public:
+  struct promise_type {
+    Reduction reduction;
+    Steps get_return_object() {
+      return Steps(std::coroutine_handle<promise_type>::from_promise(*this));
+    }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    std::suspend_always yield_value(Reduction declared) {
+      reduction = declared;
+      return {};
+    }
+    void return_void() {}
+    void unhandled_exception() { std::terminate(); }
+  };
+
+  Steps() = default;
+  explicit Steps(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+  Steps(Steps&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Steps& operator=(Steps&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Steps() {
+    if (handle_) handle_.destroy();
+  }
+
+  // True: stopped at a reduction, which the caller performs before it advances again.
+  // False: finished.
+  bool advance() {
+    handle_.resume();
+    return !handle_.done();
+  }
+  const Reduction& reduction() const { return handle_.promise().reduction; }
+
+ private:
+  std::coroutine_handle<promise_type> handle_;
+};
+
+// Runs steps to their end where there is only one shard: a sum is itself, a gather has one part.
+void run_alone(Steps& steps);
+
+// The residual stream between segments: its value is x + delta (delta may be undefined), so that
+// the next segment's norm can fuse the addition.
+struct Hidden {
+  Tensor x_td;
+  Tensor delta_td;
+};
+
+// One layer's key/value cache of one row for generation; see kernels::attention_with_cache.
+struct LayerCache {
+  Tensor cache;
+  std::int64_t length = 0;
+};
+
+enum class Mode { train, evaluate, generate };
+
+// What a segment sees of the run while it works on one micro-batch.
+struct SegmentContext {
+  Stream& stream;
+  const MicroBatch& batch;
+  Mode mode = Mode::train;
+  // False for the first micro-batch of a step: parameter gradients are set, not added to.
+  bool accumulate_input = false;   // for gradients made in backward_input (norms)
+  bool accumulate_weight = false;  // for gradients made in backward_weight, or the head's forward
+  std::vector<LayerCache>* caches = nullptr;  // generate: one per layer of the stage
+  // Results of the head.
+  double loss_sum = 0.0;  // unscaled, over valid tokens
+  Tensor logits_tv;       // generate: f32, this shard's part of the vocabulary, last position
+
+  SegmentContext(Stream& on, const MicroBatch& of) : stream(on), batch(of) {}
+};
+
+// What one segment keeps of one micro-batch between forward and backward. Slots are named by an
+// enum inside each segment.
+struct Saved {
+  std::vector<Tensor> slots;
+  bool complete = false;  // false after a forward that keeps only its input, to be recomputed
+};
+
+class Segment {
+ public:
+  virtual ~Segment() = default;
+  // hidden in: the stream before this segment; out: after it. Fills saved in Mode::train.
+  virtual Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) = 0;
+  // gradient in: of the stream after this segment; out: of the stream before it.
+  // Keeps in saved what backward_weight needs. Runs forward's inside again when not complete.
+  virtual Steps backward_input(SegmentContext& context, Saved& saved, Tensor& gradient_td) = 0;
+  // Sets or adds this segment's weight gradients and drops saved.
+  virtual void backward_weight(SegmentContext& context, Saved& saved) = 0;
+};
+
+}  // namespace collie

@@ -1,0 +1,141 @@
+// What a run is told: one JSON file, dotted overrides, every key with a default, a range and a line
+// of help. The keys are public API; configs/collie.schema.json is generated from the same table
+// (config_schema) and a test keeps the two in step. Relative paths are relative to the working
+// directory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/dtype.hpp"
+#include "runtime/json.hpp"
+#include "runtime/result.hpp"
+
+namespace collie {
+
+enum class DataFormat { automatic, text, jsonl, json };
+enum class LrSchedule { constant, linear, cosine };
+enum class SaveDtype { same, float32, bfloat16, float16 };
+
+// The model to start from: exactly one of path and fresh.
+struct ModelSection {
+  std::string path;       // Hugging Face directory with weights
+  Json fresh;             // a Hugging Face config object: new weights drawn from train.seed
+  std::string tokenizer;  // directory or tokenizer.json; empty: model.path
+  std::int64_t tokenizer_vocab_size = 0;  // > 0: train a byte-level BPE of this size on data.train
+  DType dtype = DType::f32;               // of the arithmetic: "float32" or "bfloat16"
+
+  // Whether the weights are new; fresh is an object then and null otherwise.
+  bool is_fresh() const { return fresh.is_object(); }
+};
+
+struct DataSection {
+  std::vector<std::string> train;       // files; the command line and JSON also take one string
+  std::vector<std::string> validation;  // files; at most one of this and validation_fraction
+  double validation_fraction = 0.0;     // of the training records, chosen by a hash of their index
+  DataFormat format = DataFormat::automatic;
+  std::int64_t sequence_length = 1024;  // tokens a row
+  bool packing = true;                  // several documents a row; false: one a row, padded
+  bool shuffle = true;
+  std::string document_separator;  // plain text: cuts a file; empty: a file is one document
+  std::string text_key = "text";   // names of the fields in JSON records
+  std::string instruction_key = "instruction";
+  std::string input_key = "input";
+  std::string output_key = "output";
+  std::string messages_key = "messages";
+  std::int64_t max_records = 0;  // of each split, 0: all
+};
+
+struct GridSection {
+  int dp = 1;                     // replicas
+  int tp = 1;                     // tensor shards of a stage
+  int pp = 1;                     // pipeline stages
+  int threads = 0;                // of each actor's stream; 0: cores / (dp * tp * pp)
+  int scheduler_threads = 0;      // of the actor system; 0: chosen from the cores
+  std::string schedule = "1f1b";  // pipeline schedule
+
+  int actors() const { return dp * tp * pp; }
+};
+
+struct OptimizerSection {
+  std::string name = "adamw";
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.0;  // never on norms and biases
+};
+
+struct TrainSection {
+  std::int64_t max_steps = 0;  // exactly one of max_steps and epochs is above 0
+  double epochs = 0.0;
+  std::int64_t micro_batch_size = 1;  // rows of one micro-batch
+  std::int64_t accumulation = 1;      // micro-batches a step on each replica
+  double lr = 1e-4;                   // peak learning rate
+  LrSchedule lr_schedule = LrSchedule::cosine;
+  std::int64_t warmup_steps = 0;  // at most one of warmup_steps and warmup_ratio is above 0
+  double warmup_ratio = 0.0;      // of all steps, rounded up
+  double min_lr_ratio = 0.0;      // the schedule ends at lr * min_lr_ratio
+  OptimizerSection optimizer;
+  double clip_norm = 1.0;          // global gradient norm, 0: no clipping
+  std::string recompute = "none";  // none, attention or full
+  std::int64_t seed = 0;           // of new weights, shuffling and everything else drawn
+};
+
+struct EvalSection {
+  std::int64_t every_steps = 0;  // 0: only after the last step
+  std::int64_t max_batches = 0;  // micro-batches an evaluation, 0: the whole validation set
+};
+
+struct CheckpointSection {
+  std::int64_t every_steps = 0;  // 0: only when the run ends or is stopped
+  std::int64_t keep_last = 2;    // older ones are deleted; 0: keep all
+  std::string resume = "auto";   // "auto": the newest in output.directory; "never"; or a path
+};
+
+struct OutputSection {
+  std::string directory;  // empty: runs/<name>
+  SaveDtype save_dtype =
+      SaveDtype::same;  // of the model directory; same: as loaded, or model.dtype
+  std::int64_t log_every_steps = 1;
+};
+
+struct LimitsSection {
+  std::int64_t memory_bytes = 0;  // the plan must fit; 0: what the machine has
+};
+
+struct RunConfig {
+  std::string name = "run";
+  ModelSection model;
+  DataSection data;
+  GridSection grid;
+  TrainSection train;
+  EvalSection eval;
+  CheckpointSection checkpoint;
+  OutputSection output;
+  LimitsSection limits;
+};
+
+// overrides: "train.lr=1e-4", applied in order. A value is read as JSON where the key is not a
+// string, otherwise taken as it stands; a key that names a list also takes a single string. Keys
+// below model.fresh are free. Errors are invalid_config (or not_found, io, invalid_file for the
+// file itself) and name the file and the full dotted key; an unknown key comes with the nearest
+// known one. The result is complete: output.directory is never empty.
+Result<RunConfig> load_config(const std::string& path,
+                              const std::vector<std::string>& overrides = {});
+// The same for a document that is already there; source stands in the messages for the file's name.
+Result<RunConfig> parse_config(std::string_view text, std::string_view source,
+                               const std::vector<std::string>& overrides = {});
+
+// What training needs beyond a consistent configuration: training files and max_steps or epochs.
+// Other commands do without.
+Status require_trainable(const RunConfig& config);
+
+// Every key with its value, defaults included; parse_config of its dump gives the same again.
+Json to_json(const RunConfig& config);
+
+// JSON Schema (draft 2020-12) of the file: types, ranges, choices, defaults and help.
+Json config_schema();
+
+}  // namespace collie

@@ -1,0 +1,23 @@
+# The tests that are scripts: house rules, the program end to end, the installed package.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+find_program(COLLIE_SHELLCHECK shellcheck)
+
+add_test(NAME tidy COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/tidy.py")
+add_test(NAME tidy.self_test
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/tidy.py" --self-test)
+if(COLLIE_SHELLCHECK)
+  add_test(NAME shellcheck WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    COMMAND "${COLLIE_SHELLCHECK}" examples/quickstart tests/run .ci/run cmake/packages.sh
+      tests/consumer/run.sh)
+endif()
+
+foreach(group BadInput Help Train Stop)
+  add_test(NAME cli.${group}
+    COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/cli_test.py"
+      $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}" ${group})
+  set_tests_properties(cli.${group} PROPERTIES TIMEOUT 600)
+endforeach()
+
+add_test(NAME consumer
+  COMMAND "${CMAKE_CURRENT_LIST_DIR}/consumer/run.sh" "${PROJECT_BINARY_DIR}")
+set_tests_properties(consumer PROPERTIES TIMEOUT 600)

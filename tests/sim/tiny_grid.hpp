@@ -1,0 +1,163 @@
+// A tiny model on any grid, for tests that compare whole runs: real kernels, real protocol, data that
+// is a function of (step, row).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/run_setup.hpp"
+#include "actors/world.hpp"
+#include "models/partition.hpp"
+#include "models/registry.hpp"
+#include "runtime/file.hpp"
+
+namespace collie::testing {
+
+inline constexpr std::int64_t tiny_sequence = 8;
+
+struct TinyRun {
+  Grid grid;
+  std::string schedule = "1f1b";
+  int micro_batches = 4;   // per replica
+  std::string family = "llama";
+  bool tied = false;
+  DType dtype = DType::f32;
+  bool inline_streams = true;
+  int threads = 1;         // of each stream
+  int credit = limits::link_credit_default;
+  int depth = 2;
+  Recompute recompute = Recompute::none;
+};
+
+inline Json tiny_config(const TinyRun& run) {
+  if (run.family == "gpt2") {
+    return Json{{"model_type", "gpt2"}, {"vocab_size", 37}, {"n_embd", 16}, {"n_layer", 4},
+                {"n_head", 4},          {"n_positions", 16}};
+  }
+  Json config{{"model_type", run.family},
+              {"vocab_size", 37},
+              {"hidden_size", 16},
+              {"intermediate_size", 24},
+              {"num_hidden_layers", 4},
+              {"num_attention_heads", 4},
+              {"num_key_value_heads", 2},
+              {"max_position_embeddings", 16},
+              {"rms_norm_eps", 1e-5},
+              {"tie_word_embeddings", run.tied}};
+  if (run.family == "qwen3") config["head_dim"] = 8;
+  return config;
+}
+
+inline MicroBatch tiny_batch(Allocator& memory, std::int64_t step, int row) {
+  MicroBatch batch;
+  batch.rows = 1;
+  batch.sequence = tiny_sequence;
+  batch.ids_t = allocate_tensor(memory, DType::i32, {tiny_sequence});
+  batch.labels_t = allocate_tensor(memory, DType::i32, {tiny_sequence});
+  batch.positions_t = allocate_tensor(memory, DType::i32, {tiny_sequence});
+  std::uint64_t state = static_cast<std::uint64_t>(step * 1000 + row) * 0x9e3779b97f4a7c15U + 1;
+  for (std::int64_t t = 0; t < tiny_sequence; ++t) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    const auto id = static_cast<std::int32_t>((state >> 33) % 37);
+    batch.ids_t.mutable_data<std::int32_t>()[t] = id;
+    const bool ignored = (row + t) % 5 == 0;
+    batch.labels_t.mutable_data<std::int32_t>()[t] = ignored ? ignored_label : (id * 7 + 3) % 37;
+    batch.positions_t.mutable_data<std::int32_t>()[t] = static_cast<std::int32_t>(t % 6);
+    batch.valid_tokens += ignored ? 0 : 1;
+  }
+  return batch;
+}
+
+// Executors and what it takes to make a world of them.
+class TinyGrid {
+ public:
+  explicit TinyGrid(TinyRun run) : run_(std::move(run)), memory_("tiny data") {
+    Result<ModelTraits> traits = parse_model_config(tiny_config(run_), "tiny");
+    COLLIE_CHECK(traits.ok(), "{}", traits.error().message);
+    traits_ = std::move(traits).value();
+    Result<std::vector<StageSlice>> stages =
+        partition_model(traits_, run_.grid.pp, tiny_sequence);
+    COLLIE_CHECK(stages.ok(), "{}", stages.error().message);
+    for (int i = 0; i < run_.grid.shard_count(); ++i) make_executor(i, stages.value());
+  }
+
+  WorldOptions options() {
+    WorldOptions options;
+    options.grid = run_.grid;
+    Result<Schedule> schedule = make_schedule(run_.schedule, run_.grid.pp, run_.micro_batches);
+    COLLIE_CHECK(schedule.ok(), "{}", schedule.error().message);
+    options.schedule = std::move(schedule).value();
+    options.credit = run_.credit;
+    options.depth = run_.depth;
+    options.batches = [this](Mode, std::int64_t step, int replica, int micro_batch) {
+      return tiny_batch(memory_, step, replica * run_.micro_batches + micro_batch);
+    };
+    return options;
+  }
+  Executors executors() const {
+    Executors borrowed;
+    for (const auto& executor : executors_) borrowed.push_back(executor.get());
+    return borrowed;
+  }
+  const TinyRun& run() const { return run_; }
+
+ private:
+  void make_executor(int index, const std::vector<StageSlice>& stages) {
+    ModelExecutorOptions options;
+    options.grid = run_.grid;
+    options.self = shard_at(run_.grid, index);
+    options.slice = stages[static_cast<std::size_t>(options.self.stage)];
+    options.slice.tp_rank = options.self.tensor;
+    options.slice.tp_size = run_.grid.tp;
+    options.stage.compute_dtype = run_.dtype;
+    options.stage.recompute = run_.recompute;
+    options.stream.inline_execution = run_.inline_streams;
+    options.stream.threads = run_.threads;
+    options.optimizer.weight_decay = 0.1;
+    auto made = ModelExecutor::create(traits_, std::move(options));
+    COLLIE_CHECK(made.ok(), "{}", made.error().message);
+    ModelExecutor* executor = made.value().get();
+    executors_.push_back(std::move(made).value());
+    executor->stream().submit(
+        [executor] { executor->parameters().initialize(executor->stream(), 7); });
+    executor->stream().synchronize();
+  }
+
+  TinyRun run_;
+  ModelTraits traits_;
+  Allocator memory_;
+  std::vector<std::unique_ptr<ModelExecutor>> executors_;
+};
+
+struct TinyOutcome {
+  std::vector<double> losses;
+  std::vector<double> norms;
+  std::uint64_t hash = 0;
+};
+
+inline TinyOutcome train(World& world, int micro_batches, int steps) {
+  TinyOutcome outcome;
+  for (int step = 0; step < steps; ++step) {
+    RoundRequest request;
+    request.step = step;
+    request.micro_batches = micro_batches;
+    request.learning_rate = 1e-2;
+    request.clip_norm = 0.5;
+    request.want_hash = true;
+    Result<RoundOutcome> round = world.round(request);
+    COLLIE_CHECK(round.ok(), "{}", round.error().message);
+    outcome.losses.push_back(round->loss);
+    outcome.norms.push_back(round->gradient_norm);
+    outcome.hash = round->parameter_hash;
+  }
+  return outcome;
+}
+
+inline TinyOutcome simulate(const TinyRun& run, std::uint64_t seed, int steps) {
+  TinyGrid grid(run);
+  auto world = make_simulated_world(grid.options(), grid.executors(), {.seed = seed});
+  return train(*world, run.micro_batches, steps);
+}
+
+}  // namespace collie::testing

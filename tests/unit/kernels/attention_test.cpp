@@ -1,0 +1,213 @@
+#define BOOST_TEST_MODULE attention
+#include "kernels/attention.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "numeric_check.hpp"
+
+using namespace collie;
+using namespace collie::kernels;
+using namespace collie::numeric_check;
+
+namespace {
+
+// The textbook form, in double: qkv[T, (H + 2G) * K] -> context[T, H * K].
+Values reference_attention(const Values& qkv, const AttentionShape& shape,
+                           const std::vector<std::int32_t>& positions) {
+  const auto [heads, kv_heads, head_dim] = shape.heads;
+  const std::int64_t width = shape.heads.packed_width();
+  Values context(static_cast<std::size_t>(shape.batch * shape.sequence * heads * head_dim));
+  for (std::int64_t token = 0; token < shape.batch * shape.sequence; ++token) {
+    const std::int64_t position = positions[static_cast<std::size_t>(token)];
+    const std::int64_t seen = shape.window > 0 ? std::min(position, shape.window - 1) : position;
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const double* const query = &qkv[static_cast<std::size_t>(token * width + head * head_dim)];
+      const std::int64_t group = heads + head / (heads / kv_heads);
+      double total = 0;
+      double* const out = &context[static_cast<std::size_t>((token * heads + head) * head_dim)];
+      for (std::int64_t other = token - seen; other <= token; ++other) {
+        const double* const key = &qkv[static_cast<std::size_t>(other * width + group * head_dim)];
+        double score = 0;
+        for (std::int64_t i = 0; i < head_dim; ++i) score += query[i] * key[i];
+        const double weight = std::exp(static_cast<double>(shape.scale) * score);
+        total += weight;
+        for (std::int64_t i = 0; i < head_dim; ++i) {
+          out[i] += weight * key[kv_heads * head_dim + i];
+        }
+      }
+      for (std::int64_t i = 0; i < head_dim; ++i) out[i] /= total;
+    }
+  }
+  return context;
+}
+
+struct Case {
+  std::int64_t batch, sequence, heads, kv_heads, head_dim, window;
+  std::vector<std::int64_t> documents;  // lengths within each row; empty: one
+};
+
+AttentionShape shape_of(const Case& c) {
+  return {c.batch,
+          c.sequence,
+          {c.heads, c.kv_heads, c.head_dim},
+          static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim))),
+          c.window};
+}
+
+std::vector<std::int32_t> positions_of(const Case& c) {
+  std::vector<std::int32_t> positions;
+  for (std::int64_t row = 0; row < c.batch; ++row) {
+    std::size_t document = 0;
+    std::int64_t position = 0;
+    for (std::int64_t s = 0; s < c.sequence; ++s, ++position) {
+      if (document < c.documents.size() && position == c.documents[document]) {
+        position = 0;
+        ++document;
+      }
+      positions.push_back(static_cast<std::int32_t>(position));
+    }
+  }
+  return positions;
+}
+
+struct Outcome {
+  Tensor context, lse, dqkv;
+};
+
+Outcome run(int threads, DType dtype, const Case& c, const Values& qkv_values,
+            const Values& dcontext_values) {
+  Stream stream(inline_stream(threads));
+  const AttentionShape shape = shape_of(c);
+  const std::int64_t tokens = c.batch * c.sequence;
+  const Tensor qkv = tensor_of(stream, dtype, {tokens, shape.heads.packed_width()}, qkv_values);
+  const Tensor positions = ids_of(stream, positions_of(c));
+  const Tensor dcontext = tensor_of(stream, dtype, {tokens, c.heads * c.head_dim}, dcontext_values);
+  Outcome out{unwritten(stream, dtype, {tokens, c.heads * c.head_dim}),
+              unwritten(stream, DType::f32, {c.batch, c.heads, c.sequence}),
+              unwritten(stream, dtype, qkv.shape())};
+  attention_forward(stream, qkv, shape, positions, out.context, out.lse);
+  attention_backward(stream, dcontext, qkv, out.context, out.lse, shape, positions, out.dqkv);
+  return out;
+}
+
+void check(const Case& c, DType dtype, double tolerance) {
+  const std::int64_t tokens = c.batch * c.sequence;
+  const AttentionShape shape = shape_of(c);
+  const Values qkv = rounded(dtype, random_values(tokens * shape.heads.packed_width(), 1));
+  const Values dcontext = rounded(dtype, random_values(tokens * c.heads * c.head_dim, 2));
+  const auto forward = [&](const Values& x) {
+    return reference_attention(x, shape, positions_of(c));
+  };
+  const Outcome out = run(1, dtype, c, qkv, dcontext);
+  BOOST_TEST_CONTEXT("S " << c.sequence << " H " << c.heads << ":" << c.kv_heads << " K "
+                          << c.head_dim << " window " << c.window << " " << to_string(dtype)) {
+    BOOST_TEST(relative_error(values_of(out.context), forward(qkv)) < tolerance);
+    const auto indices = sample(qkv.size(), 60);
+    const Values want = numeric_gradient(forward, qkv, dcontext, indices);
+    BOOST_TEST(relative_error(pick(values_of(out.dqkv), indices), want) < tolerance);
+    for (const double value : values_of(out.dqkv)) BOOST_REQUIRE(std::isfinite(value));
+    for (const int threads : {2, 3}) {
+      const Outcome other = run(threads, dtype, c, qkv, dcontext);
+      BOOST_TEST(same_bits(out.context, other.context));
+      BOOST_TEST(same_bits(out.lse, other.lse));
+      BOOST_TEST(same_bits(out.dqkv, other.dqkv));
+    }
+  }
+}
+
+const std::vector<Case> cases = {
+    {2, 5, 2, 2, 8, 0, {}},
+    {1, 1, 1, 1, 8, 0, {}},
+    {1, 64, 2, 1, 16, 0, {}},
+    {1, 97, 4, 2, 8, 0, {}},
+    {2, 150, 3, 3, 6, 0, {}},             // head size without whole vectors
+    {1, 130, 8, 1, 10, 0, {}},            // one key/value head for all
+    {2, 140, 4, 2, 16, 0, {30, 37, 64}},  // packed documents, ends within and between blocks
+    {1, 140, 2, 1, 8, 20, {}},            // window within a block
+    {1, 200, 2, 2, 24, 70, {90, 50}},     // window over blocks and documents
+    {8, 70, 2, 2, 8, 0, {69}},            // enough heads for one chunk each
+    {1, 80, 1, 1, 72, 0, {}},
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(float32_matches_the_reference_and_its_gradient) {
+  for (const Case& c : cases) check(c, DType::f32, 1e-5);
+}
+
+// bf16 keeps 8 bits: outputs are rounded by up to 2^-9 each, and the backward reads rounded
+// outputs.
+BOOST_AUTO_TEST_CASE(bfloat16_matches_within_its_rounding) {
+  for (const Case& c : cases) check(c, DType::bf16, 1e-2);
+}
+
+BOOST_AUTO_TEST_CASE(lse_is_the_logarithm_of_the_sum) {
+  const Case c{1, 3, 1, 1, 8, 0, {}};
+  const Values qkv = random_values(3 * 24, 5);
+  const Outcome out = run(1, DType::f32, c, qkv, random_values(3 * 8, 6));
+  for (std::size_t s = 0; s < 3; ++s) {
+    double total = 0;
+    for (std::size_t t = 0; t <= s; ++t) {
+      double score = 0;
+      for (std::size_t i = 0; i < 8; ++i) score += qkv[s * 24 + i] * qkv[t * 24 + 8 + i];
+      total += std::exp(score / std::sqrt(8.0));
+    }
+    BOOST_TEST(std::abs(values_of(out.lse)[s] - std::log(total)) < 1e-6);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(large_scores_do_not_overflow) {
+  const Case c{1, 100, 1, 1, 8, 0, {}};
+  const Values qkv = random_values(100 * 24, 7, 10.0);
+  const Outcome out = run(1, DType::f32, c, qkv, random_values(100 * 8, 8));
+  const Values want = reference_attention(rounded(DType::f32, qkv), shape_of(c), positions_of(c));
+  BOOST_TEST(relative_error(values_of(out.context), want) < 1e-4);
+}
+
+BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
+  const Case c{1, 70, 1, 1, 8, 0, {}};
+  Values qkv = random_values(70 * 24, 9);
+  qkv[69 * 24] = NAN;
+  const Outcome out = run(1, DType::f32, c, qkv, random_values(70 * 8, 10));
+  BOOST_TEST(std::isnan(values_of(out.context)[69 * 8]));
+  BOOST_TEST(std::isfinite(values_of(out.context)[68 * 8]));
+}
+
+namespace {
+
+// Feeds a sequence through the cache in pieces of the given lengths.
+Values through_cache(int threads, DType dtype, const Case& c, const Values& qkv_values,
+                     const std::vector<std::int64_t>& pieces) {
+  Stream stream(inline_stream(threads));
+  const AttentionShape shape = shape_of(c);
+  const Tensor qkv = tensor_of(stream, dtype, {c.sequence, shape.heads.packed_width()}, qkv_values);
+  Tensor cache = unwritten(stream, dtype, {c.sequence + 3, 2 * c.kv_heads * c.head_dim});
+  Tensor context = unwritten(stream, dtype, {c.sequence, c.heads * c.head_dim});
+  std::int64_t length = 0;
+  for (const std::int64_t piece : pieces) {
+    Tensor rows = context.rows(length, length + piece);
+    attention_with_cache(stream, qkv.rows(length, length + piece), shape, cache, length, rows);
+    length += piece;
+  }
+  BOOST_REQUIRE(length == c.sequence);
+  return values_of(context);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(decoding_equals_the_full_forward) {
+  for (const std::int64_t window : {0, 33}) {
+    const Case c{1, 600, 4, 2, 10, window, {}};
+    std::vector<std::int64_t> one_by_one{100, 5, 70};
+    one_by_one.resize(3 + 425, 1);
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      const Values qkv = rounded(dtype, random_values(c.sequence * 80, 11));
+      const Values want = reference_attention(qkv, shape_of(c), positions_of(c));
+      const double tolerance = dtype == DType::f32 ? 1e-6 : 4e-3;
+      const Values got = through_cache(1, dtype, c, qkv, one_by_one);
+      BOOST_TEST(relative_error(got, want) < tolerance);
+      BOOST_TEST((got == through_cache(3, dtype, c, qkv, one_by_one)));
+      BOOST_TEST(relative_error(through_cache(1, dtype, c, qkv, {1, 599}), want) < tolerance);
+    }
+  }
+}

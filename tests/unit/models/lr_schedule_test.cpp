@@ -1,0 +1,71 @@
+#define BOOST_TEST_MODULE lr_schedule
+#include "models/lr_schedule.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <sstream>
+
+namespace collie {
+namespace {
+
+LrSchedule schedule_named(const std::string& name) {
+  if (name == "constant") return LrSchedule::constant;
+  BOOST_REQUIRE(name == "linear" || name == "cosine");
+  return name == "linear" ? LrSchedule::linear : LrSchedule::cosine;
+}
+
+BOOST_AUTO_TEST_CASE(every_step_has_the_rate_of_hugging_face_get_scheduler) {
+  std::ifstream file(COLLIE_TESTS_DIR "/goldens/lr_schedule/lr_schedule.csv");
+  int line_count = 0;
+  for (std::string line; std::getline(file, line); ++line_count) {
+    std::replace(line.begin(), line.end(), ',', ' ');
+    std::istringstream columns(line);
+    std::string name;
+    TrainSection train;
+    std::int64_t total = 0, step = 0;
+    double expected = 0.0;
+    columns >> name >> train.lr >> train.min_lr_ratio >> train.warmup_steps >> total >> step >>
+        expected;
+    BOOST_REQUIRE(!columns.fail());
+    train.lr_schedule = schedule_named(name);
+    BOOST_TEST(std::abs(learning_rate(train, total, step) - expected) <= 1e-12 * train.lr, line);
+  }
+  BOOST_TEST(line_count == 268);
+}
+
+BOOST_AUTO_TEST_CASE(linear_decay_ends_at_the_least_rate_and_stays_there) {
+  TrainSection train;
+  train.lr = 1.0;
+  train.lr_schedule = LrSchedule::linear;
+  train.min_lr_ratio = 0.5;
+  train.warmup_steps = 2;
+  const double expected[] = {0.0, 0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.5};
+  for (std::int64_t step = 0; step < 8; ++step) {
+    BOOST_TEST(learning_rate(train, 6, step) == expected[step]);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(warm_up_as_a_share_of_the_steps_is_rounded_up) {
+  TrainSection train;
+  train.warmup_ratio = 0.1;
+  BOOST_TEST(warmup_steps(train, 100) == 10);
+  BOOST_TEST(warmup_steps(train, 101) == 11);
+  train.warmup_ratio = 0.0;
+  BOOST_TEST(warmup_steps(train, 101) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(epochs_become_steps_rounded_up) {
+  TrainSection train;
+  train.epochs = 2.0;
+  BOOST_TEST(total_steps(train, 10, 4) == 5);
+  train.epochs = 1.0;
+  BOOST_TEST(total_steps(train, 10, 4) == 3);
+  train.epochs = 0.01;
+  BOOST_TEST(total_steps(train, 10, 4) == 1);
+  train.epochs = 0.0;
+  train.max_steps = 9;
+  BOOST_TEST(total_steps(train, 10, 4) == 9);
+}
+
+}  // namespace
+}  // namespace collie

@@ -1,0 +1,176 @@
+#define BOOST_TEST_MODULE parameters
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "models/hf_model.hpp"
+#include "models/registry.hpp"
+#include "models/stage.hpp"
+
+using namespace collie;
+
+namespace {
+
+ModelTraits golden_traits(const std::string& family) {
+  auto traits = read_model_config(std::string(COLLIE_TESTS_DIR) + "/goldens/models/" + family);
+  COLLIE_CHECK(traits.ok(), "{}", traits.error().message);
+  return *traits;
+}
+
+StageSlice slice_of(const ModelTraits& traits, int rank = 0, int size = 1) {
+  return {0, traits.layer_count, true, true, rank, size};
+}
+
+StreamOptions inline_stream() {
+  StreamOptions options;
+  options.inline_execution = true;
+  return options;
+}
+
+const ParameterSpec& named(const std::vector<ParameterSpec>& specs, std::string_view name) {
+  const auto found = std::find_if(specs.begin(), specs.end(),
+                                  [&](const ParameterSpec& spec) { return spec.name == name; });
+  COLLIE_CHECK(found != specs.end(), "no {}", name);
+  return *found;
+}
+
+// All values of a fresh model on a grid of tp shards, whole, by name.
+std::map<std::string, std::vector<float>> fresh_values(const ModelTraits& traits, int tp) {
+  Stream stream(inline_stream());
+  std::vector<std::unique_ptr<Parameters>> shards;
+  ModelAssembler assembler;
+  std::map<std::string, std::vector<float>> values;
+  for (int rank = 0; rank < tp; ++rank) {
+    auto specs = declare_parameters(traits, slice_of(traits, rank, tp));
+    shards.push_back(std::make_unique<Parameters>(stream.allocator(), *specs, DType::f32, false));
+    Parameters& parameters = *shards.back();
+    stream.submit([&] { parameters.initialize(stream, 42); });
+    assembler.add(parameters);
+    for (const ParameterSpec& spec : *specs) {
+      if (spec.owned) values[spec.name].resize(static_cast<std::size_t>(spec.rows * spec.cols));
+    }
+  }
+  for (auto& [name, whole] : values) COLLIE_CHECK(assembler.copy_global(name, whole).ok());
+  return values;
+}
+
+double stddev_of(const std::vector<float>& values) {
+  double squares = 0.0;
+  for (const float value : values)
+    squares += static_cast<double>(value) * static_cast<double>(value);
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(canonical_order) {
+  const ModelTraits traits = golden_traits("qwen2");
+  const auto specs = declare_parameters(traits, slice_of(traits));
+  BOOST_REQUIRE(specs.ok());
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : *specs) names.push_back(spec.name);
+  const std::vector<std::string> first = {"embedding",
+                                          "layers.0.attention.norm",
+                                          "layers.0.attention.q",
+                                          "layers.0.attention.k",
+                                          "layers.0.attention.v",
+                                          "layers.0.attention.q_bias",
+                                          "layers.0.attention.k_bias",
+                                          "layers.0.attention.v_bias",
+                                          "layers.0.attention.o",
+                                          "layers.0.mlp.norm",
+                                          "layers.0.mlp.gate",
+                                          "layers.0.mlp.up",
+                                          "layers.0.mlp.down",
+                                          "layers.1.attention.norm"};
+  names.resize(first.size());
+  BOOST_TEST(names == first, boost::test_tools::per_element());
+  BOOST_TEST(specs->back().name == "head");
+  BOOST_TEST(specs->back().tied_to == "embedding");
+}
+
+BOOST_AUTO_TEST_CASE(shared_kv_heads_have_groups) {
+  const ModelTraits traits = golden_traits("llama3");  // 4 heads, 2 key/value heads of 8
+  const auto specs = declare_parameters(traits, slice_of(traits, 3, 4));
+  BOOST_REQUIRE(specs.ok());
+  const ParameterSpec& k = named(*specs, "layers.0.attention.k");
+  BOOST_TEST(k.row_begin == 8);
+  BOOST_TEST(k.row_end == 16);
+  BOOST_TEST(k.gradient_group_begin == 2);
+  BOOST_TEST(k.gradient_group_end == 4);
+  BOOST_TEST(!k.owned);
+  const ParameterSpec& q = named(*specs, "layers.0.attention.q");
+  BOOST_TEST(q.row_begin == 24);
+  BOOST_TEST(q.gradient_group_end == 0);
+  BOOST_TEST(named(*specs, "layers.0.attention.o").col_begin == 24);
+}
+
+BOOST_AUTO_TEST_CASE(cuts_that_do_not_work_name_the_key) {
+  const ModelTraits traits = golden_traits("llama3");
+  const auto specs = declare_parameters(traits, slice_of(traits, 0, 3));
+  BOOST_REQUIRE(!specs.ok());
+  BOOST_TEST(specs.error().message.find("num_attention_heads 4") == 0U);
+  BOOST_TEST((specs.error().code == ErrorCode::invalid_config));
+  const ModelTraits gpt2 = golden_traits("gpt2");
+  BOOST_TEST(declare_parameters(gpt2, slice_of(gpt2, 0, 3)).error().message.find("n_head") == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(stores_are_aligned_and_fused) {
+  const ModelTraits traits = golden_traits("qwen2");
+  Stream stream(inline_stream());
+  const auto specs = declare_parameters(traits, slice_of(traits));
+  Parameters parameters(stream.allocator(), *specs, DType::bf16, true);
+  std::int64_t end = 0;
+  for (int index = 0; index < parameters.count(); ++index) {
+    const ParameterSpec& spec = specs->at(static_cast<std::size_t>(index));
+    if (parameters.is_alias(index)) continue;
+    BOOST_TEST(parameters.offset(index) == end, spec.name);
+    if (!spec.joined) BOOST_TEST(parameters.offset(index) % 16 == 0);
+    end += parameters.padded_count(index);
+  }
+  BOOST_TEST(end == parameters.values().element_count());
+  BOOST_TEST(end == parameters.gradients().element_count());
+  const int q = parameters.find("layers.1.attention.q");
+  const Tensor fused = parameters.compute_rows(q, 3);
+  BOOST_TEST(fused.dim(0) == 40 + 20 + 20);
+  BOOST_TEST(fused.raw() + 40 * 40 * 2 == parameters.compute(q + 1).raw());
+  const int head = parameters.find("head");
+  BOOST_TEST(parameters.is_alias(head));
+  BOOST_TEST(parameters.padded_count(head) == 0);
+  BOOST_TEST(parameters.value(head).raw() == parameters.value(0).raw());
+  BOOST_TEST(parameters.gradient(head).raw() != parameters.gradient(0).raw());
+}
+
+BOOST_AUTO_TEST_CASE(every_grid_starts_from_the_same_values) {
+  for (const std::string family : {"llama3", "qwen2", "gpt2"}) {
+    const ModelTraits traits = golden_traits(family);
+    const auto whole = fresh_values(traits, 1);
+    for (const int tp : {2, 4}) BOOST_TEST((fresh_values(traits, tp) == whole), family);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(initial_values_follow_the_family) {
+  const auto gpt2 = fresh_values(golden_traits("gpt2"), 1);
+  const auto near = boost::test_tools::tolerance(0.1);
+  BOOST_TEST(stddev_of(gpt2.at("embedding")) == 0.02, near);
+  BOOST_TEST(stddev_of(gpt2.at("layers.0.mlp.up")) == 0.02, near);
+  BOOST_TEST(stddev_of(gpt2.at("layers.0.mlp.down")) == 0.02 / std::sqrt(6.0), near);
+  BOOST_TEST(stddev_of(gpt2.at("layers.0.attention.q_bias")) == 0.0);
+  for (const float gain : gpt2.at("layers.1.mlp.norm")) BOOST_TEST(gain == 1.0F);
+  BOOST_TEST((gpt2.at("layers.0.mlp.up") != gpt2.at("layers.1.mlp.up")));
+}
+
+BOOST_AUTO_TEST_CASE(a_tied_head_far_away_is_a_copy) {
+  const ModelTraits traits = golden_traits("qwen2");
+  Stream stream(inline_stream());
+  StageSlice last{2, 3, false, true, 0, 1};
+  Parameters parameters(stream.allocator(), *declare_parameters(traits, last), DType::f32, true);
+  const int head = parameters.find("head");
+  BOOST_TEST(!parameters.is_alias(head));
+  BOOST_TEST(!parameters.specs()[static_cast<std::size_t>(head)].owned);
+  stream.submit([&] { parameters.initialize(stream, 42); });
+  const std::vector<float> embedding = fresh_values(traits, 1).at("embedding");
+  const Tensor values = parameters.value(head);
+  BOOST_TEST(std::memcmp(values.raw(), embedding.data(), values.size_bytes()) == 0);
+}
