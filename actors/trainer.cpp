@@ -7,6 +7,7 @@
 
 #include "actors/checkpoint.hpp"
 #include "actors/metrics_log.hpp"
+#include "actors/plan.hpp"
 #include "actors/run_setup.hpp"
 #include "actors/world.hpp"
 #include "kernels/peak.hpp"
@@ -60,6 +61,7 @@ struct Trainer::Impl {
   std::int64_t steps_done = 0;
   std::string resumed_from;
   std::vector<std::string> warnings;
+  std::size_t planned_bytes = 0;
   double peak_flops = 0.0;
   double flops_per_token = 0.0;
 
@@ -295,6 +297,9 @@ Result<Trainer> Trainer::create(RunConfig config, TrainerOptions options) {
     return make_error(ErrorCode::unsupported,
                       "grid.tp: a loss of one's own needs the whole vocabulary, so grid.tp must be 1");
   }
+  COLLIE_TRY(const Plan plan, make_plan(config, impl->setup.model));
+  COLLIE_TRY_VOID(check_plan(plan));
+  impl->planned_bytes = plan.total_bytes;
   COLLIE_TRY_VOID(impl->build_executors());
   COLLIE_TRY_VOID(impl->fill_parameters());
   COLLIE_TRY_VOID(impl->resume());
@@ -330,6 +335,7 @@ Result<TrainingReport> Trainer::run() {
   info.parameter_count = parameter_count(impl.setup.model.traits);
   info.flops_per_token = impl.flops_per_token;
   info.peak_flops = impl.peak_flops;
+  info.planned_bytes = impl.planned_bytes;
   info.resumed_from = impl.resumed_from;
   info.warnings = impl.warnings;
   impl.tell(&Callback::on_start, info);

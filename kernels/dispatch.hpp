@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "runtime/stream.hpp"
@@ -11,7 +12,8 @@ namespace collie::kernels {
 
 // The one place where operators choose their implementation by device.
 template <class Cpu>
-decltype(auto) by_device(const Stream& stream, Cpu&& cpu) {
+std::invoke_result_t<Cpu> by_device(const Stream& stream, Cpu&& cpu) {
+  if (stream.device().kind == DeviceKind::meta) return std::invoke_result_t<Cpu>();
   COLLIE_CHECK(stream.device().kind == DeviceKind::cpu, "no kernels for {}",
                describe(stream.device()));
   return std::forward<Cpu>(cpu)();

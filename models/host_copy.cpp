@@ -6,26 +6,35 @@
 
 namespace collie {
 
-void copy_from_host(Stream&, const void* host, Tensor& tensor) {
-  if (tensor.element_count() > 0) std::memcpy(tensor.mutable_raw(), host, tensor.size_bytes());
+namespace {
+
+// Planning has sizes only: nothing is behind its tensors.
+bool has_memory(const Stream& stream) { return stream.device().kind != DeviceKind::meta; }
+
+}  // namespace
+
+void copy_from_host(Stream& stream, const void* host, Tensor& tensor) {
+  if (has_memory(stream) && tensor.element_count() > 0) std::memcpy(tensor.mutable_raw(), host, tensor.size_bytes());
 }
 
-void copy_to_host(Stream&, const Tensor& tensor, void* host) {
-  if (tensor.element_count() > 0) std::memcpy(host, tensor.raw(), tensor.size_bytes());
+void copy_to_host(Stream& stream, const Tensor& tensor, void* host) {
+  if (has_memory(stream) && tensor.element_count() > 0) std::memcpy(host, tensor.raw(), tensor.size_bytes());
 }
 
-void fill_from_host(Stream&, Tensor& tensor, float value) {
+void fill_from_host(Stream& stream, Tensor& tensor, float value) {
+  if (!has_memory(stream)) return;
   std::fill_n(tensor.mutable_data<float>(), tensor.element_count(), value);
 }
 
-double sum_on_host(Stream&, const Tensor& tensor) {
+double sum_on_host(Stream& stream, const Tensor& tensor) {
+  if (!has_memory(stream)) return 0.0;
   const float* values = tensor.data<float>();
   return std::accumulate(values, values + tensor.element_count(), 0.0);
 }
 
 Tensor allocate_zeros(Allocator& allocator, DType dtype, const Shape& shape) {
   Tensor tensor = allocate_tensor(allocator, dtype, shape);
-  std::memset(tensor.mutable_raw(), 0, tensor.size_bytes());
+  if (allocator.backed()) std::memset(tensor.mutable_raw(), 0, tensor.size_bytes());
   return tensor;
 }
 

@@ -41,6 +41,7 @@ struct Mapping {
 struct AllocatorCore {
   std::string name;
   std::size_t limit_bytes = 0;
+  bool backed = true;
   std::mutex mutex;
   std::deque<Buffer> nodes;  // stable addresses; recycled through the free lists
   std::unordered_map<std::size_t, std::vector<Buffer*>> free_blocks;
@@ -55,10 +56,10 @@ struct AllocatorCore {
 
   std::byte* map(std::size_t size_bytes) {
     if (limit_bytes != 0 && use.reserved_bytes + size_bytes > limit_bytes) return nullptr;
-    void* memory =
-        mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (backed ? 0 : MAP_NORESERVE);
+    void* memory = mmap(nullptr, size_bytes, backed ? PROT_READ | PROT_WRITE : PROT_NONE, flags, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
-    madvise(memory, size_bytes, MADV_HUGEPAGE);
+    if (backed) madvise(memory, size_bytes, MADV_HUGEPAGE);
     mappings.push_back({static_cast<std::byte*>(memory), size_bytes});
     use.reserved_bytes += size_bytes;
     ++use.system_calls;
@@ -120,11 +121,14 @@ void BufferRef::release() {
   home->give_back(buffer);
 }
 
-Allocator::Allocator(std::string name, std::size_t limit_bytes)
+Allocator::Allocator(std::string name, std::size_t limit_bytes, bool backed)
     : core_(std::make_shared<AllocatorCore>()) {
+  core_->backed = backed;
   core_->name = std::move(name);
   core_->limit_bytes = limit_bytes;
 }
+
+bool Allocator::backed() const { return core_->backed; }
 
 Result<BufferRef> Allocator::try_allocate(std::size_t size_bytes) {
   Buffer* buffer = core_->take(size_bytes);

@@ -76,7 +76,9 @@ struct MemoryUse {
 class Allocator {
  public:
   // limit_bytes caps what the pool may reserve; 0 means no cap.
-  explicit Allocator(std::string name, std::size_t limit_bytes = 0);
+  // Not backed: addresses are handed out and counted, but nothing may be read or written there.
+  explicit Allocator(std::string name, std::size_t limit_bytes = 0, bool backed = true);
+  bool backed() const;
 
   // Contents are undefined. Fails with out_of_memory at the cap or when the system refuses.
   Result<BufferRef> try_allocate(std::size_t size_bytes);

@@ -27,6 +27,7 @@ std::string cpu_model() {
 int device_count(DeviceKind kind) {
   switch (kind) {
     case DeviceKind::cpu:
+    case DeviceKind::meta:
       return 1;
     case DeviceKind::cuda:
       return cuda_device_count();
@@ -35,6 +36,7 @@ int device_count(DeviceKind kind) {
 }
 
 std::string describe(Device device) {
+  if (device.kind == DeviceKind::meta) return "meta";
   if (device.kind == DeviceKind::cuda) return cuda_describe(device.index);
   return fmt::format("cpu ({}, {} cores)", cpu_model(), usable_core_count());
 }

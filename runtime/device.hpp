@@ -5,7 +5,8 @@
 
 namespace collie {
 
-enum class DeviceKind { cpu, cuda };
+// meta: no arithmetic and no memory behind the addresses, only the sizes; what planning runs on.
+enum class DeviceKind { cpu, cuda, meta };
 
 struct Device {
   DeviceKind kind = DeviceKind::cpu;

@@ -31,7 +31,8 @@ struct alignas(64) Lane {
 struct Stream::Impl {
   explicit Impl(StreamOptions stream_options)
       : options(std::move(stream_options)),
-        allocator(options.name, options.memory_limit_bytes),
+        allocator(options.name, options.memory_limit_bytes,
+                  options.device.kind != DeviceKind::meta),
         pool(options.threads, options.name),
         lanes(static_cast<std::size_t>(options.threads)) {}
 

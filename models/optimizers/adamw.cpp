@@ -1,8 +1,7 @@
 #include "models/optimizers/adamw.hpp"
 
-#include <cstring>
-
 #include "kernels/adamw.hpp"
+#include "models/host_copy.hpp"
 
 namespace collie {
 
@@ -13,11 +12,8 @@ class AdamW : public Optimizer {
   AdamW(const OptimizerOptions& options, const Parameters& parameters, Allocator& allocator)
       : options_(options),
         ranges_(decay_ranges(parameters)),
-        m_(allocate_tensor(allocator, DType::f32, parameters.values().shape())),
-        v_(allocate_tensor(allocator, DType::f32, parameters.values().shape())) {
-    std::memset(m_.mutable_raw(), 0, m_.size_bytes());
-    std::memset(v_.mutable_raw(), 0, v_.size_bytes());
-  }
+        m_(allocate_zeros(allocator, DType::f32, parameters.values().shape())),
+        v_(allocate_zeros(allocator, DType::f32, parameters.values().shape())) {}
 
   void step(Stream& stream, const OptimizerStep& step, Parameters& parameters) override {
     const bool has_copy = !parameters.computes().shares_buffer_with(parameters.values());

@@ -52,7 +52,7 @@ class ModelFolder {
   }
   Generator load(int threads = 1) const {
     auto loaded = Generator::load(path_.string(), {.threads = threads, .dtype = DType::f32});
-    BOOST_REQUIRE_MESSAGE(loaded.ok(), loaded.ok() ? "" : loaded.error().message);
+    BOOST_REQUIRE_MESSAGE(loaded.ok(), (loaded.ok() ? "" : loaded.error().message));
     return std::move(loaded).value();
   }
 
@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(greedy_tokens_are_those_of_transformers) {
     for (const int threads : {1, 2}) {
       Generator generator = folder.load(threads);
       const auto result = generator.generate(folder.prompt, go_on(12));
-      BOOST_REQUIRE_MESSAGE(result.ok(), result.ok() ? "" : result.error().message);
+      BOOST_REQUIRE_MESSAGE(result.ok(), (result.ok() ? "" : result.error().message));
       BOOST_TEST(result->text == folder.greedy, family);
       BOOST_TEST(result->prompt_tokens == 5);
       BOOST_TEST((result->finish == FinishReason::max_tokens));

@@ -1,0 +1,156 @@
+#include "actors/plan.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <numeric>
+#include <thread>
+
+#include "actors/schedule/makespan.hpp"
+#include "actors/world.hpp"
+#include "kernels/peak.hpp"
+#include "models/flops.hpp"
+
+namespace collie {
+
+namespace {
+
+std::size_t machine_memory_bytes() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& config,
+                                                          const ModelSetup& model,
+                                                          const Grid& replica, int index) {
+  ModelExecutorOptions options;
+  options.grid = replica;
+  options.self = shard_at(replica, index);
+  options.slice = slice_of(model, options.self);
+  options.stage.compute_dtype = config.model.dtype;
+  options.stage.recompute = model.recompute;
+  options.stream.device = {DeviceKind::meta, 0};
+  options.stream.inline_execution = true;
+  options.optimizer.name = config.train.optimizer.name;
+  return ModelExecutor::create(model.traits, std::move(options));
+}
+
+MicroBatch empty_batch(const RunConfig& config, Allocator& memory) {
+  MicroBatch batch;
+  batch.rows = config.train.micro_batch_size;
+  batch.sequence = config.data.sequence_length;
+  const Shape shape{batch.rows * batch.sequence};
+  batch.ids_t = allocate_tensor(memory, DType::i32, shape);
+  batch.labels_t = allocate_tensor(memory, DType::i32, shape);
+  batch.positions_t = allocate_tensor(memory, DType::i32, shape);
+  batch.valid_tokens = batch.rows * batch.sequence;
+  return batch;
+}
+
+// Two steps: the second one holds what the first leaves behind.
+Status run_protocol(const RunConfig& config, const ModelSetup& model, const Grid& replica,
+                    const Executors& executors) {
+  Allocator memory("plan", 0, false);
+  WorldOptions options;
+  options.grid = replica;
+  options.schedule = model.schedule;
+  options.depth = 2;
+  options.batches = [&](Mode, std::int64_t, int, int) { return empty_batch(config, memory); };
+  const auto world = make_simulated_world(std::move(options), executors, {});
+  for (int step = 0; step < 2; ++step) {
+    RoundRequest request;
+    request.step = step;
+    request.micro_batches = static_cast<int>(config.train.accumulation);
+    COLLIE_TRY_VOID(world->round(request));
+  }
+  return ok_status();
+}
+
+ShardPlan plan_shard(const ModelSetup& model, const ShardId& shard, ModelExecutor& executor,
+                     std::size_t parameter_bytes) {
+  ShardPlan plan;
+  plan.shard = shard;
+  const StageSlice slice = slice_of(model, shard);
+  plan.layer_begin = slice.layer_begin;
+  plan.layer_end = slice.layer_end;
+  for (const ParameterSpec& spec : executor.parameters().specs()) {
+    if (spec.tied_to.empty()) plan.parameter_count += spec.local_count();
+  }
+  plan.parameter_bytes = parameter_bytes;
+  plan.peak_bytes = executor.stream().allocator().use().peak_bytes;
+  plan.micro_batches_in_flight = peak_in_flight(model.schedule, shard.stage);
+  return plan;
+}
+
+// Forward is a third of a step's arithmetic, backward two thirds, for every stage.
+void plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
+  const std::int64_t sequence = config.data.sequence_length;
+  const std::int64_t tokens = config.train.micro_batch_size * sequence;
+  plan.tokens_per_step = tokens * config.train.accumulation * model.grid.dp;
+  plan.flops_per_step = static_cast<double>(plan.tokens_per_step) *
+                        training_flops_per_token(model.traits, sequence);
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const double lanes_wanted = static_cast<double>(model.grid.shard_count() * model.threads);
+  const double lanes = model.threads * std::min(1.0, cores / lanes_wanted);
+  const double rate =
+      kernels::measure_peak_flops(config.model.dtype) * lanes * planned_efficiency;
+  std::vector<double> forward;
+  for (const StageSlice& slice : model.stages) {
+    const auto layers = static_cast<double>(slice.layer_end - slice.layer_begin);
+    const double per_token = layers * layer_forward_flops_per_token(model.traits, sequence) +
+                             (slice.has_head ? head_forward_flops_per_token(model.traits) : 0.0);
+    forward.push_back(per_token * static_cast<double>(tokens) / model.grid.tp / rate);
+  }
+  std::vector<double> backward;
+  for (const double seconds : forward) backward.push_back(2.0 * seconds);
+  plan.step_seconds = makespan(model.schedule, forward, backward);
+  const double busy = 3.0 * std::accumulate(forward.begin(), forward.end(), 0.0) *
+                      static_cast<double>(config.train.accumulation);
+  plan.bubble_fraction = 1.0 - busy / (plan.step_seconds * model.grid.pp);
+}
+
+}  // namespace
+
+Result<Plan> make_plan(const RunConfig& config) {
+  COLLIE_TRY(const ModelSetup model, set_up_model(config));
+  return make_plan(config, model);
+}
+
+Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model) {
+  const Grid replica{1, model.grid.tp, model.grid.pp};
+  std::vector<std::unique_ptr<ModelExecutor>> owned;
+  Executors executors;
+  std::vector<std::size_t> parameter_bytes;
+  for (int i = 0; i < replica.shard_count(); ++i) {
+    COLLIE_TRY(auto executor, make_meta_executor(config, model, replica, i));
+    parameter_bytes.push_back(executor->stream().allocator().use().live_bytes);
+    executors.push_back(executor.get());
+    owned.push_back(std::move(executor));
+  }
+  COLLIE_TRY_VOID(run_protocol(config, model, replica, executors));
+  Plan plan;
+  plan.parameter_count = parameter_count(model.traits);
+  for (std::size_t i = 0; i < executors.size(); ++i) {
+    plan.shards.push_back(plan_shard(model, shard_at(replica, static_cast<int>(i)), *executors[i],
+                                     parameter_bytes[i]));
+    plan.total_bytes += plan.shards.back().peak_bytes * static_cast<std::size_t>(model.grid.dp);
+  }
+  plan.available_bytes = config.limits.memory_bytes > 0
+                             ? static_cast<std::size_t>(config.limits.memory_bytes)
+                             : machine_memory_bytes();
+  plan_time(config, model, plan);
+  return plan;
+}
+
+Status check_plan(const Plan& plan) {
+  if (plan.total_bytes <= plan.available_bytes) return ok_status();
+  constexpr double gib = 1024.0 * 1024.0 * 1024.0;
+  return make_error(ErrorCode::out_of_memory,
+                    "the run needs {:.2f} GiB and there are {:.2f} GiB; lower "
+                    "train.micro_batch_size or data.sequence_length, set train.recompute to full, "
+                    "use a smaller model, or raise limits.memory_bytes",
+                    static_cast<double>(plan.total_bytes) / gib,
+                    static_cast<double>(plan.available_bytes) / gib);
+}
+
+}  // namespace collie
