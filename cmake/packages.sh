@@ -7,6 +7,7 @@
 collie_build_packages=(
   g++ cmake ninja-build pkg-config libcaf-dev libdnnl-dev libsimdjson-dev nlohmann-json3-dev
   libfmt-dev libhwy-dev libxxhash-dev libpcre2-dev libutf8proc-dev libcli11-dev
+  ocl-icd-opencl-dev  # the CMake configuration of libdnnl-dev insists on it
 )
 # shellcheck disable=SC2034
 collie_test_packages=(libboost-test-dev python3 ccache clang-14 libclang-rt-14-dev)

@@ -49,6 +49,7 @@ RopeTable make_rope_table(Allocator& allocator, const std::vector<double>& inver
   const Shape shape{positions, static_cast<std::int64_t>(inverse_frequencies.size())};
   RopeTable table{allocate_tensor(allocator, DType::f32, shape),
                   allocate_tensor(allocator, DType::f32, shape)};
+  if (!allocator.backed()) return table;  // planning: only the sizes count
   float* cos = table.cos_pk.mutable_data<float>();
   float* sin = table.sin_pk.mutable_data<float>();
   for (std::int64_t position = 0; position < positions; ++position) {

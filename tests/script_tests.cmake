@@ -11,7 +11,7 @@ if(COLLIE_SHELLCHECK)
       tests/consumer/run.sh)
 endif()
 
-foreach(group BadInput Help Train Stop)
+foreach(group BadInput Help Plan Train Stop)
   add_test(NAME cli.${group}
     COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/cli_test.py"
       $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}" ${group})

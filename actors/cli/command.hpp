@@ -27,6 +27,7 @@ void add_train(CLI::App& program, Action& action);
 void add_evaluate(CLI::App& program, Action& action);
 void add_generate(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
+void add_plan(CLI::App& program, Action& action);
 
 // Prints "error: <message>" and returns the exit code that belongs to the error.
 int report_error(const Error& error);

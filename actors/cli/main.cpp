@@ -42,6 +42,7 @@ int run(int argc, char** argv) {
   add_train(program, action);
   add_evaluate(program, action);
   add_generate(program, action);
+  add_plan(program, action);
   add_inspect(program, action);
   std::string message;
   if (argc > 1 && is_unknown_verb(program, argv[1], message)) return usage_error(message);

@@ -111,7 +111,8 @@ void ShardCore::begin_round(const BeginRound& begin, Commands& out) {
 
 void ShardCore::advance(Commands& out) {
   if (phase_ != Phase::program) return;
-  while (!paused_ && cursor_ < program_.size() && in_flight_ < config_.depth &&
+  if (paused_) return;
+  while (cursor_ < program_.size() && in_flight_ < config_.depth &&
          can_start(program_[cursor_])) {
     start(program_[cursor_], out);
     ++cursor_;

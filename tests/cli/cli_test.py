@@ -72,7 +72,7 @@ class BadInput(CliTest):
 class Help(CliTest):
     def test_help_and_version(self):
         text = self.succeed("--help")
-        for verb in ("train", "evaluate", "generate", "inspect"):
+        for verb in ("train", "evaluate", "generate", "plan", "inspect"):
             self.assertIn(verb, text)
             self.assertIn("--help", self.succeed(verb, "--help"))
         self.assertIn("130", text)
@@ -85,6 +85,25 @@ class Help(CliTest):
         self.assertIn("0.001", first)
         self.assertIn('"max_steps": 3', self.succeed(*self.tiny(), "--max-steps", "3",
                                                      "--print-config"))
+
+
+class Plan(CliTest):
+    def test_table_and_refusal(self):
+        out = self.succeed(*self.tiny(verb="plan"))
+        self.assertIn("46752", out)
+        rows = [line.split() for line in out.splitlines() if re.match(r" +\d+ +0 ", line)]
+        self.assertEqual([row[0] for row in rows], ["0", "1"], out)
+        done = self.run_program(*self.tiny("limits.memory_bytes=100000", verb="plan"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("limits.memory_bytes", done.stderr)
+        self.assertIn("limits.memory_bytes",
+                      self.refuse(*self.tiny("limits.memory_bytes=100000"), "--quiet"))
+
+    def test_every_shipped_configuration_can_be_planned(self):
+        for config in sorted(pathlib.Path(harness.SOURCE, "configs").glob("*.json")):
+            if config.name == "collie.schema.json" or '"fresh"' not in config.read_text():
+                continue
+            self.assertIn("step time", self.succeed("plan", config))
 
 
 class Train(CliTest):

@@ -14,15 +14,10 @@ constexpr int oracle_steps = 20;
 }
 
 BOOST_AUTO_TEST_CASE(a_thousand_interleavings_end_in_the_same_parameters) {
-  // Short runs for most seeds, the full length for some: the protocol of a step repeats.
   const TinyRun run{.grid = {2, 1, 2}};
-  const TinyOutcome expected = simulate(run, 0, 2);
+  const std::uint64_t expected = simulate(run, 0, oracle_steps).hash;
   for (std::uint64_t seed = 1; seed < 1000; ++seed) {
-    BOOST_REQUIRE_EQUAL(simulate(run, seed, 2).hash, expected.hash);
-  }
-  const std::uint64_t full = simulate(run, 0, oracle_steps).hash;
-  for (std::uint64_t seed = 1000; seed < 1020; ++seed) {
-    BOOST_REQUIRE_EQUAL(simulate(run, seed, oracle_steps).hash, full);
+    BOOST_REQUIRE_EQUAL(simulate(run, seed, oracle_steps).hash, expected);
   }
 }
 

@@ -1,0 +1,84 @@
+#include "actors/plan.hpp"
+
+#include <memory>
+#include <vector>
+
+#include "actors/cli/command.hpp"
+#include "actors/progress_format.hpp"
+
+namespace collie::cli {
+
+namespace {
+
+struct PlanArguments {
+  std::string config;
+  std::vector<std::string> overrides;
+};
+
+void print_shards(const Plan& plan, const RunConfig& config) {
+  fmt::print("\n{:>5} {:>5}  {:<10} {:>11} {:>12} {:>12} {:>10}\n", "stage", "shard", "layers",
+             "parameters", "with state", "peak memory", "in flight");
+  for (const ShardPlan& shard : plan.shards) {
+    const std::string layers = shard.layer_begin < shard.layer_end
+                                   ? fmt::format("{}..{}", shard.layer_begin, shard.layer_end - 1)
+                                   : "none";
+    fmt::print("{:>5} {:>5}  {:<10} {:>11} {:>12} {:>12} {:>10}\n", shard.shard.stage,
+               shard.shard.tensor, layers, format_count(static_cast<double>(shard.parameter_count)),
+               format_bytes(shard.parameter_bytes), format_bytes(shard.peak_bytes),
+               shard.micro_batches_in_flight);
+  }
+  if (config.grid.dp > 1) fmt::print("each of the {} replicas takes the same\n", config.grid.dp);
+}
+
+void print_plan(const Plan& plan, const RunConfig& config) {
+  const double tokens = static_cast<double>(plan.tokens_per_step);
+  print_row("parameters",
+            fmt::format("{} ({})", format_count(static_cast<double>(plan.parameter_count)),
+                        plan.parameter_count));
+  print_row("grid", fmt::format("dp {} x tp {} x pp {}, {}", config.grid.dp, config.grid.tp,
+                                config.grid.pp, config.grid.schedule));
+  print_row("memory", fmt::format("{} of {}", format_bytes(plan.total_bytes),
+                                  format_bytes(plan.available_bytes)));
+  print_row("step", fmt::format("{} tokens, {}FLOP", plan.tokens_per_step,
+                                format_count(plan.flops_per_step)));
+  print_row("step time", fmt::format("about {} at {:.0f} % of the measured peak, {} tok/s",
+                                     format_duration(plan.step_seconds), 100.0 * planned_efficiency,
+                                     format_count(tokens / plan.step_seconds)));
+  print_row("bubble", fmt::format("{:.1f} % of the pipeline's time", 100.0 * plan.bubble_fraction));
+  if (config.train.max_steps > 0) {
+    print_row("run", fmt::format("{} steps, about {}", config.train.max_steps,
+                                 format_duration(plan.step_seconds *
+                                                 static_cast<double>(config.train.max_steps))));
+  }
+  print_shards(plan, config);
+}
+
+// A plan that does not fit is printed first and then refused, as training would be.
+Status plan_run(const PlanArguments& arguments) {
+  COLLIE_TRY(const RunConfig config, load_config(arguments.config, arguments.overrides));
+  COLLIE_TRY(const Plan plan, make_plan(config));
+  print_plan(plan, config);
+  std::fflush(stdout);
+  return check_plan(plan);
+}
+
+}  // namespace
+
+void add_plan(CLI::App& program, Action& action) {
+  auto arguments = std::make_shared<PlanArguments>();
+  CLI::App* verb = program.add_subcommand(
+      "plan", "Parameters, memory of every shard and step time, without reading data or weights");
+  verb->add_option("CONFIG", arguments->config, "JSON file, see configs/")->required();
+  verb->add_option("--set", arguments->overrides, "KEY=VALUE with a dotted key")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  verb->callback([arguments, &action] {
+    action = [arguments] {
+      const Status status = plan_run(*arguments);
+      return status ? static_cast<int>(exit_ok) : report_error(status.error());
+    };
+  });
+}
+
+}  // namespace collie::cli
