@@ -39,8 +39,8 @@ void print_plan(const Plan& plan, const RunConfig& config) {
                                 config.grid.pp, config.grid.schedule));
   print_row("memory", fmt::format("{} of {}", format_bytes(plan.total_bytes),
                                   format_bytes(plan.available_bytes)));
-  print_row("step", fmt::format("{} tokens, {}FLOP", plan.tokens_per_step,
-                                format_count(plan.flops_per_step)));
+  print_row("step", fmt::format("{} tokens, {:.4g} GFLOP", plan.tokens_per_step,
+                                plan.flops_per_step * 1e-9));
   print_row("step time", fmt::format("about {} at {:.0f} % of the measured peak, {} tok/s",
                                      format_duration(plan.step_seconds), 100.0 * planned_efficiency,
                                      format_count(tokens / plan.step_seconds)));
