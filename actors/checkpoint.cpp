@@ -26,9 +26,8 @@ std::vector<Store> stores_of(ModelExecutor& executor) {
   if (executor.optimizer() == nullptr) return stores;
   const std::vector<OptimizerState> states = executor.optimizer()->state();
   for (std::size_t i = 0; i < states.size(); ++i) {
-    stores.push_back({states[i].name, [i](ModelExecutor& shard) {
-                        return shard.optimizer()->state()[i].values;
-                      }});
+    stores.push_back({states[i].name,
+                      [i](ModelExecutor& shard) { return shard.optimizer()->state()[i].values; }});
   }
   return stores;
 }
@@ -81,7 +80,8 @@ void gather(std::span<ModelExecutor* const> shards, const Store& store, const st
     const int index = parameters.find(name);
     if (index < 0 || !is_saved(parameters, index)) continue;
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-    const float* local = std::as_const(*store.flat(*shard)).data<float>() + parameters.offset(index);
+    const float* local =
+        std::as_const(*store.flat(*shard)).data<float>() + parameters.offset(index);
     copy_part<float, const float>(spec, whole.data(), local,
                                   [](float* to, const float* from, std::size_t count) {
                                     std::memcpy(to, from, count * sizeof(float));
@@ -168,7 +168,9 @@ Result<CheckpointInfo> read_checkpoint_info(const Checkpoint& checkpoint) {
   COLLIE_TRY(const std::string hash, run.get_string("parameter_hash"));
   info.parameter_hash = hash_from_text(hash).value_or(0);
   COLLIE_TRY(const JsonReader grid, run.get_object("grid"));
-  const auto axis = [&](std::string_view key) { return grid.get_int(key, 1, limits::grid_axis_max); };
+  const auto axis = [&](std::string_view key) {
+    return grid.get_int(key, 1, limits::grid_axis_max);
+  };
   COLLIE_TRY(const std::int64_t dp, axis("dp"));
   COLLIE_TRY(const std::int64_t tp, axis("tp"));
   COLLIE_TRY(const std::int64_t pp, axis("pp"));

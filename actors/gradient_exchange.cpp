@@ -13,9 +13,13 @@ bool is_group_parameter(const ParameterSpec& spec) {
   return spec.gradient_group_end > spec.gradient_group_begin + 1;
 }
 
-bool is_tied_copy(const ParameterSpec& spec) { return !spec.tied_to.empty(); }
+bool is_tied_copy(const ParameterSpec& spec) {
+  return !spec.tied_to.empty();
+}
 
-Tensor flattened(const Tensor& tensor) { return tensor.reshaped({tensor.element_count()}); }
+Tensor flattened(const Tensor& tensor) {
+  return tensor.reshaped({tensor.element_count()});
+}
 
 // The parameters whose gradients travel in shard_gradients, and where each stands in the pack.
 struct Packed {
@@ -46,8 +50,7 @@ Tensor pack_group_gradients(Stream& stream, Parameters& parameters) {
   return pack;
 }
 
-void sum_group_gradients(Stream& stream, Parameters& parameters,
-                         const std::vector<Tensor>& parts) {
+void sum_group_gradients(Stream& stream, Parameters& parameters, const std::vector<Tensor>& parts) {
   for (const Packed& entry : packed_parameters(parameters)) {
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(entry.index)];
     std::vector<Tensor> slices;
@@ -78,9 +81,7 @@ Tensor copy_of(Stream& stream, const Tensor& tensor) {
 std::pair<std::int64_t, std::int64_t> slice_of(std::int64_t count, int rank, int ranks) {
   constexpr std::int64_t line_elements = 16;
   const std::int64_t lines = (count + line_elements - 1) / line_elements;
-  const auto boundary = [&](int r) {
-    return std::min(count, lines * r / ranks * line_elements);
-  };
+  const auto boundary = [&](int r) { return std::min(count, lines * r / ranks * line_elements); };
   return {boundary(rank), boundary(rank + 1)};
 }
 
@@ -131,9 +132,12 @@ std::vector<Exchange> gradient_exchanges(const Grid& grid, const ShardId& self,
 Tensor prepare_exchange(Stream& stream, StageModel& model, Purpose purpose) {
   Parameters& parameters = model.parameters();
   switch (purpose) {
-    case Purpose::shard_gradients: return pack_group_gradients(stream, parameters);
-    case Purpose::tied_gradients: return copy_of(stream, tied_gradient(parameters));
-    default: return parameters.gradients();
+    case Purpose::shard_gradients:
+      return pack_group_gradients(stream, parameters);
+    case Purpose::tied_gradients:
+      return copy_of(stream, tied_gradient(parameters));
+    default:
+      return parameters.gradients();
   }
 }
 
@@ -141,15 +145,22 @@ void combine_exchange(Stream& stream, StageModel& model, const ShardId& self, Pu
                       const std::vector<Tensor>& parts) {
   Parameters& parameters = model.parameters();
   switch (purpose) {
-    case Purpose::shard_gradients: sum_group_gradients(stream, parameters, parts); break;
+    case Purpose::shard_gradients:
+      sum_group_gradients(stream, parameters, parts);
+      break;
     case Purpose::tied_gradients: {
       Tensor target = tied_gradient(parameters);
       kernels::sum_in_order(stream, parts, target);
       break;
     }
-    case Purpose::replica_sum: sum_own_slice(stream, parameters, self.replica, parts); break;
-    case Purpose::replica_gather: copy_other_slices(stream, parameters, self.replica, parts); break;
-    default: COLLIE_CHECK(false, "not an exchange of gradients");
+    case Purpose::replica_sum:
+      sum_own_slice(stream, parameters, self.replica, parts);
+      break;
+    case Purpose::replica_gather:
+      copy_other_slices(stream, parameters, self.replica, parts);
+      break;
+    default:
+      COLLIE_CHECK(false, "not an exchange of gradients");
   }
 }
 

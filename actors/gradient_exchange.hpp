@@ -1,4 +1,5 @@
-// What shards do with each other's gradients at the end of a step. Every sum is taken in rank order.
+// What shards do with each other's gradients at the end of a step. Every sum is taken in rank
+// order.
 #pragma once
 
 #include <vector>

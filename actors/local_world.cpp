@@ -86,10 +86,11 @@ class LocalWorld : public World {
         [&](const caf::down_msg& down) {
           status = make_error(ErrorCode::lost, "an actor died: {}", system_.render(down.reason));
         },
-        caf::after(std::chrono::seconds(limits::step_deadline_s)) >> [&] {
-          status = make_error(ErrorCode::lost, "no progress for {} s: {}{}",
-                              limits::step_deadline_s, trainer_.describe(), describe_shards());
-        });
+        caf::after(std::chrono::seconds(limits::step_deadline_s)) >>
+            [&] {
+              status = make_error(ErrorCode::lost, "no progress for {} s: {}{}",
+                                  limits::step_deadline_s, trainer_.describe(), describe_shards());
+            });
     return status;
   }
 

@@ -33,14 +33,17 @@ struct Address {
   bool operator==(const Address&) const = default;
 };
 
-inline Address shard_address(const ShardId& shard) { return {Role::shard, shard}; }
+inline Address shard_address(const ShardId& shard) {
+  return {Role::shard, shard};
+}
 
-// ---- trainer -> shards, feeder -------------------------------------------------------------------
+// ---- trainer -> shards, feeder
+// -------------------------------------------------------------------
 struct BeginRound {
   Stamp stamp;
   Mode mode = Mode::train;
-  int micro_batches = 0;   // per replica
-  std::int64_t step = 0;   // which training step (or, for Mode::evaluate, which batches)
+  int micro_batches = 0;  // per replica
+  std::int64_t step = 0;  // which training step (or, for Mode::evaluate, which batches)
 };
 
 // The step's decision, the same for all: scale the gradients, then update.
@@ -52,7 +55,8 @@ struct Apply {
   bool want_hash = false;
 };
 
-// ---- feeder -> shards ----------------------------------------------------------------------------
+// ---- feeder -> shards
+// ----------------------------------------------------------------------------
 struct Tokens {
   Stamp stamp;
   MicroBatch batch;
@@ -65,7 +69,8 @@ struct RoundData {
   std::int64_t tokens = 0;        // padding included
 };
 
-// ---- shard -> shard of the next / previous stage --------------------------------------------------
+// ---- shard -> shard of the next / previous stage
+// --------------------------------------------------
 struct Activation {
   Stamp stamp;
   Tensor tensor_td;
@@ -84,7 +89,8 @@ struct Credit {
   Link link = Link::activation;
 };
 
-// ---- shard -> the shards of one of its groups ------------------------------------------------------
+// ---- shard -> the shards of one of its groups
+// ------------------------------------------------------
 enum class Purpose {
   forward,          // a reduction that a segment declared in forward, tensor group
   backward,         // the same in backward
@@ -102,13 +108,14 @@ struct Contribution {
   Tensor tensor;
 };
 
-// ---- shards -> trainer ----------------------------------------------------------------------------
+// ---- shards -> trainer
+// ----------------------------------------------------------------------------
 struct RoundReport {
   Stamp stamp;
   ShardId from;
-  std::vector<double> losses;   // last stage, tensor rank 0: unscaled sum of each micro-batch
-  std::vector<double> squares;  // replica 0: sum of squares of each owned parameter's gradient
-  std::string first_non_finite; // name of the first parameter whose gradient is not finite
+  std::vector<double> losses;    // last stage, tensor rank 0: unscaled sum of each micro-batch
+  std::vector<double> squares;   // replica 0: sum of squares of each owned parameter's gradient
+  std::string first_non_finite;  // name of the first parameter whose gradient is not finite
 };
 
 struct StepDone {

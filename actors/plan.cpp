@@ -87,13 +87,12 @@ void plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
   const std::int64_t sequence = config.data.sequence_length;
   const std::int64_t tokens = config.train.micro_batch_size * sequence;
   plan.tokens_per_step = tokens * config.train.accumulation * model.grid.dp;
-  plan.flops_per_step = static_cast<double>(plan.tokens_per_step) *
-                        training_flops_per_token(model.traits, sequence);
+  plan.flops_per_step =
+      static_cast<double>(plan.tokens_per_step) * training_flops_per_token(model.traits, sequence);
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const double lanes_wanted = static_cast<double>(model.grid.shard_count() * model.threads);
   const double lanes = model.threads * std::min(1.0, cores / lanes_wanted);
-  const double rate =
-      kernels::measure_peak_flops(config.model.dtype) * lanes * planned_efficiency;
+  const double rate = kernels::measure_peak_flops(config.model.dtype) * lanes * planned_efficiency;
   std::vector<double> forward;
   for (const StageSlice& slice : model.stages) {
     const auto layers = static_cast<double>(slice.layer_end - slice.layer_begin);

@@ -1,5 +1,5 @@
-// What a run will take, before it starts: the same protocol and the same model code, run on the meta
-// device, where tensors have sizes but no memory and kernels do nothing.
+// What a run will take, before it starts: the same protocol and the same model code, run on the
+// meta device, where tensors have sizes but no memory and kernels do nothing.
 #pragma once
 
 #include <vector>
@@ -11,9 +11,9 @@ namespace collie {
 struct ShardPlan {
   ShardId shard;  // of replica 0; the others take the same
   std::int64_t layer_begin = 0, layer_end = 0;
-  std::int64_t parameter_count = 0;   // held here, replicated ones included
-  std::size_t parameter_bytes = 0;    // values, gradients, optimizer state, compute copy
-  std::size_t peak_bytes = 0;         // all of it: parameters, activations, buffers
+  std::int64_t parameter_count = 0;  // held here, replicated ones included
+  std::size_t parameter_bytes = 0;   // values, gradients, optimizer state, compute copy
+  std::size_t peak_bytes = 0;        // all of it: parameters, activations, buffers
   int micro_batches_in_flight = 0;
 };
 
@@ -23,9 +23,9 @@ struct Plan {
   std::size_t total_bytes = 0;       // all shards of all replicas
   std::size_t available_bytes = 0;   // limits.memory_bytes, or what the machine has
   std::int64_t tokens_per_step = 0;
-  double flops_per_step = 0.0;       // model FLOPs of all replicas
-  double bubble_fraction = 0.0;      // of the pipeline's time
-  double step_seconds = 0.0;         // predicted: see planned_efficiency
+  double flops_per_step = 0.0;   // model FLOPs of all replicas
+  double bubble_fraction = 0.0;  // of the pipeline's time
+  double step_seconds = 0.0;     // predicted: see planned_efficiency
 };
 
 // Share of the arithmetic peak that a step is planned with.

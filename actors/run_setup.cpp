@@ -25,7 +25,9 @@ Result<Recompute> parse_recompute(const std::string& name) {
                     "train.recompute: \"{}\" is none of none, attention, full", name);
 }
 
-int cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 Result<std::string> training_text(const DataSection& data) {
   std::string text;
@@ -68,9 +70,8 @@ Result<ModelSetup> set_up_model(const RunConfig& config) {
   for (int tensor = 0; tensor < setup.grid.tp; ++tensor) {
     COLLIE_TRY_VOID(declare_parameters(setup.traits, slice_of(setup, {0, 0, tensor})));
   }
-  setup.threads = config.grid.threads > 0
-                      ? config.grid.threads
-                      : std::max(1, cores() / setup.grid.shard_count());
+  setup.threads = config.grid.threads > 0 ? config.grid.threads
+                                          : std::max(1, cores() / setup.grid.shard_count());
   setup.scheduler_threads = config.grid.scheduler_threads > 0 ? config.grid.scheduler_threads : 1;
   return setup;
 }

@@ -49,8 +49,7 @@ Result<std::unique_ptr<ModelExecutor>> ModelExecutor::create(const ModelTraits& 
   auto impl = std::make_unique<Impl>();
   options.stage.with_gradients = options.trains;
   impl->stream = std::make_unique<Stream>(options.stream);
-  COLLIE_TRY(impl->model,
-             StageModel::create(traits, options.slice, options.stage, *impl->stream));
+  COLLIE_TRY(impl->model, StageModel::create(traits, options.slice, options.stage, *impl->stream));
   if (options.trains) {
     COLLIE_TRY(impl->optimizer, make_optimizer(options.optimizer, impl->model->parameters(),
                                                impl->stream->allocator()));
@@ -60,9 +59,15 @@ Result<std::unique_ptr<ModelExecutor>> ModelExecutor::create(const ModelTraits& 
   return std::unique_ptr<ModelExecutor>(new ModelExecutor(std::move(impl)));
 }
 
-Stream& ModelExecutor::stream() { return *impl_->stream; }
-Parameters& ModelExecutor::parameters() { return impl_->model->parameters(); }
-Optimizer* ModelExecutor::optimizer() { return impl_->optimizer.get(); }
+Stream& ModelExecutor::stream() {
+  return *impl_->stream;
+}
+Parameters& ModelExecutor::parameters() {
+  return impl_->model->parameters();
+}
+Optimizer* ModelExecutor::optimizer() {
+  return impl_->optimizer.get();
+}
 
 std::uint64_t ModelExecutor::parameter_hash() {
   std::uint64_t hash = 0;
@@ -100,7 +105,9 @@ Completion ModelExecutor::Impl::run(const Work& work) {
       break;
     case WorkKind::forward:
     case WorkKind::backward:
-    case WorkKind::backward_input: start(work, completion); break;
+    case WorkKind::backward_input:
+      start(work, completion);
+      break;
     case WorkKind::resume:
       perform_reduction(work);
       advance(work, completion);
@@ -117,8 +124,12 @@ Completion ModelExecutor::Impl::run(const Work& work) {
     case WorkKind::combine:
       combine_exchange(*stream, *model, options.self, work.purpose, work.parts);
       break;
-    case WorkKind::report: report(work, completion); break;
-    case WorkKind::optimize: optimize(work, completion); break;
+    case WorkKind::report:
+      report(work, completion);
+      break;
+    case WorkKind::optimize:
+      optimize(work, completion);
+      break;
   }
   return completion;
 }
@@ -159,8 +170,7 @@ void ModelExecutor::Impl::advance(const Work& work, Completion& completion) {
 void ModelExecutor::Impl::finish(const Work& work, Completion& completion) {
   MicroBatchState& state = states.at(work.stamp.micro_batch);
   steps = Steps();
-  Tensor& output =
-      steps_kind == WorkKind::forward ? state.output_td : state.input_gradient;
+  Tensor& output = steps_kind == WorkKind::forward ? state.output_td : state.input_gradient;
   if (output) {
     output.freeze();
     completion.tensor = std::exchange(output, Tensor());

@@ -35,9 +35,12 @@ void perform(caf::stateful_actor<ShardState>* self, Commands commands) {
 const caf::actor& actor_at(const Directory& directory, const Address& address) {
   switch (address.role) {
     case Role::trainer:
-    case Role::saver: return directory.trainer;
-    case Role::feeder: return directory.feeder;
-    case Role::shard: break;
+    case Role::saver:
+      return directory.trainer;
+    case Role::feeder:
+      return directory.feeder;
+    case Role::shard:
+      break;
   }
   return directory.shards[static_cast<std::size_t>(index_of(directory.grid, address.shard))];
 }

@@ -96,8 +96,8 @@ class SimulatedWorld : public World {
     } else if (pair.second == feeder_index) {
       feeder_.receive(message, commands);
     } else {
-      shards_[static_cast<std::size_t>(pair.second - first_shard_index)].receive(
-          std::move(message), commands);
+      shards_[static_cast<std::size_t>(pair.second - first_shard_index)].receive(std::move(message),
+                                                                                 commands);
     }
     perform(pair.second, std::move(commands));
   }

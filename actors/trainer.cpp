@@ -40,10 +40,14 @@ DType declared_dtype(const ModelTraits& traits) {
 
 DType save_dtype(const RunConfig& config, const ModelTraits& traits) {
   switch (config.output.save_dtype) {
-    case SaveDtype::float32: return DType::f32;
-    case SaveDtype::bfloat16: return DType::bf16;
-    case SaveDtype::float16: return DType::f16;
-    case SaveDtype::same: break;
+    case SaveDtype::float32:
+      return DType::f32;
+    case SaveDtype::bfloat16:
+      return DType::bf16;
+    case SaveDtype::float16:
+      return DType::f16;
+    case SaveDtype::same:
+      break;
   }
   return config.model.is_fresh() ? config.model.dtype : declared_dtype(traits);
 }
@@ -94,8 +98,8 @@ Status Trainer::Impl::build_executors() {
     executor.stage.compute_dtype = setup.config.model.dtype;
     executor.stage.recompute = model.recompute;
     executor.stage.loss = options.loss;
-    executor.stream.name = fmt::format("d{}s{}t{}", executor.self.replica, executor.self.stage,
-                                       executor.self.tensor);
+    executor.stream.name =
+        fmt::format("d{}s{}t{}", executor.self.replica, executor.self.stage, executor.self.tensor);
     executor.stream.threads = model.threads;
     executor.optimizer = optimizer_options(setup.config.train.optimizer);
     COLLIE_TRY(auto made, ModelExecutor::create(model.traits, std::move(executor)));
@@ -135,8 +139,8 @@ Status Trainer::Impl::fill_parameters() {
         executor->parameters().initialize(executor->stream(), seed);
         return;
       }
-      Status status = load_parameters(*files, setup.model.traits, executor->parameters(),
-                                      executor->stream());
+      Status status =
+          load_parameters(*files, setup.model.traits, executor->parameters(), executor->stream());
       if (!status) executor->stream().set_error(std::move(status).error());
     });
   }
@@ -272,8 +276,7 @@ Status Trainer::Impl::train(TrainingReport& report) {
     tell(&Callback::on_step, event);
     const bool last = steps_done == setup.total_steps;
     report.stopped_early = !last && stop_requested();
-    if (setup.data->validation && !last && !report.stopped_early &&
-        due(config.eval.every_steps)) {
+    if (setup.data->validation && !last && !report.stopped_early && due(config.eval.every_steps)) {
       COLLIE_TRY(const EvaluationEvent evaluation, evaluate());
       tell(&Callback::on_evaluation, evaluation);
     }
@@ -294,8 +297,9 @@ Result<Trainer> Trainer::create(RunConfig config, TrainerOptions options) {
   COLLIE_TRY(impl->setup, set_up_run(config));
   impl->options = std::move(options);
   if (impl->options.loss && config.grid.tp > 1) {
-    return make_error(ErrorCode::unsupported,
-                      "grid.tp: a loss of one's own needs the whole vocabulary, so grid.tp must be 1");
+    return make_error(
+        ErrorCode::unsupported,
+        "grid.tp: a loss of one's own needs the whole vocabulary, so grid.tp must be 1");
   }
   COLLIE_TRY(const Plan plan, make_plan(config, impl->setup.model));
   COLLIE_TRY_VOID(check_plan(plan));
@@ -316,7 +320,9 @@ void Trainer::add_callback(std::shared_ptr<Callback> callback) {
   impl_->callbacks.push_back(std::move(callback));
 }
 
-Result<EvaluationEvent> Trainer::evaluate() { return impl_->evaluate(); }
+Result<EvaluationEvent> Trainer::evaluate() {
+  return impl_->evaluate();
+}
 
 Result<TrainingReport> Trainer::run() {
   const auto begin = std::chrono::steady_clock::now();

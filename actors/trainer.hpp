@@ -1,6 +1,6 @@
-// The public way to train: a configuration in, a trained model directory out. The trainer builds the
-// grid of actors, runs its rounds, and tells callbacks what happens. It blocks the thread that calls
-// run(); callbacks run on that thread, between rounds.
+// The public way to train: a configuration in, a trained model directory out. The trainer builds
+// the grid of actors, runs its rounds, and tells callbacks what happens. It blocks the thread that
+// calls run(); callbacks run on that thread, between rounds.
 #pragma once
 
 #include <atomic>
@@ -19,13 +19,13 @@ namespace collie {
 struct RunInfo {
   const RunConfig& config;
   const ModelTraits& traits;
-  std::int64_t first_step = 1;   // > 1 after a resume
+  std::int64_t first_step = 1;  // > 1 after a resume
   std::int64_t total_steps = 0;
   std::int64_t parameter_count = 0;
-  double flops_per_token = 0.0;  // training, the convention of models/flops.hpp
-  double peak_flops = 0.0;       // of all streams together, measured before the run
-  std::size_t planned_bytes = 0; // sum over shards
-  std::string resumed_from{};    // checkpoint path; empty for a new run
+  double flops_per_token = 0.0;         // training, the convention of models/flops.hpp
+  double peak_flops = 0.0;              // of all streams together, measured before the run
+  std::size_t planned_bytes = 0;        // sum over shards
+  std::string resumed_from{};           // checkpoint path; empty for a new run
   std::vector<std::string> warnings{};  // damaged checkpoints that were passed over, and the like
 };
 
@@ -40,8 +40,8 @@ struct StepEvent {
   std::int64_t valid_tokens = 0;  // ... those with a loss
   double seconds = 0.0;
   double tokens_per_s = 0.0;
-  double mfu = 0.0;               // of the measured peak, 0..1
-  std::size_t peak_bytes = 0;     // sum over shards, so far
+  double mfu = 0.0;            // of the measured peak, 0..1
+  std::size_t peak_bytes = 0;  // sum over shards, so far
 };
 
 struct EvaluationEvent {
@@ -82,9 +82,9 @@ class Callback {
 };
 
 struct TrainerOptions {
-  std::shared_ptr<const Loss> loss;      // null: cross entropy
+  std::shared_ptr<const Loss> loss;         // null: cross entropy
   const std::atomic<bool>* stop = nullptr;  // set it to end after the step under way
-  bool write_metrics = true;             // metrics.jsonl in the output directory
+  bool write_metrics = true;                // metrics.jsonl in the output directory
 };
 
 class Trainer {

@@ -42,7 +42,9 @@ namespace {
 
 HWY_EXPORT(fma_chains);
 
-double fma_f32(std::int64_t rounds) { return HWY_DYNAMIC_DISPATCH(fma_chains)(rounds); }
+double fma_f32(std::int64_t rounds) {
+  return HWY_DYNAMIC_DISPATCH(fma_chains)(rounds);
+}
 
 // Highway 1.0 has no name for this instruction, so the compiler is asked for it here alone.
 __attribute__((target("avx512f,avx512bf16"))) double dot_bf16(std::int64_t rounds) {

@@ -9,16 +9,20 @@ namespace collie {
 namespace {
 
 // Planning has sizes only: nothing is behind its tensors.
-bool has_memory(const Stream& stream) { return stream.device().kind != DeviceKind::meta; }
+bool has_memory(const Stream& stream) {
+  return stream.device().kind != DeviceKind::meta;
+}
 
 }  // namespace
 
 void copy_from_host(Stream& stream, const void* host, Tensor& tensor) {
-  if (has_memory(stream) && tensor.element_count() > 0) std::memcpy(tensor.mutable_raw(), host, tensor.size_bytes());
+  if (has_memory(stream) && tensor.element_count() > 0)
+    std::memcpy(tensor.mutable_raw(), host, tensor.size_bytes());
 }
 
 void copy_to_host(Stream& stream, const Tensor& tensor, void* host) {
-  if (has_memory(stream) && tensor.element_count() > 0) std::memcpy(host, tensor.raw(), tensor.size_bytes());
+  if (has_memory(stream) && tensor.element_count() > 0)
+    std::memcpy(host, tensor.raw(), tensor.size_bytes());
 }
 
 void fill_from_host(Stream& stream, Tensor& tensor, float value) {

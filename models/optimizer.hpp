@@ -19,9 +19,9 @@ struct OptimizerOptions {
 };
 
 struct OptimizerStep {
-  std::int64_t step = 1;         // 1 for the first update
+  std::int64_t step = 1;  // 1 for the first update
   double learning_rate = 0.0;
-  double gradient_scale = 1.0;   // clipping; the gradient is read once and scaled on the way
+  double gradient_scale = 1.0;  // clipping; the gradient is read once and scaled on the way
 };
 
 // One flat f32 store of state, laid out like Parameters::values().

@@ -57,7 +57,8 @@ struct AllocatorCore {
   std::byte* map(std::size_t size_bytes) {
     if (limit_bytes != 0 && use.reserved_bytes + size_bytes > limit_bytes) return nullptr;
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (backed ? 0 : MAP_NORESERVE);
-    void* memory = mmap(nullptr, size_bytes, backed ? PROT_READ | PROT_WRITE : PROT_NONE, flags, -1, 0);
+    void* memory =
+        mmap(nullptr, size_bytes, backed ? PROT_READ | PROT_WRITE : PROT_NONE, flags, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
     if (backed) madvise(memory, size_bytes, MADV_HUGEPAGE);
     mappings.push_back({static_cast<std::byte*>(memory), size_bytes});
@@ -128,7 +129,9 @@ Allocator::Allocator(std::string name, std::size_t limit_bytes, bool backed)
   core_->limit_bytes = limit_bytes;
 }
 
-bool Allocator::backed() const { return core_->backed; }
+bool Allocator::backed() const {
+  return core_->backed;
+}
 
 Result<BufferRef> Allocator::try_allocate(std::size_t size_bytes) {
   Buffer* buffer = core_->take(size_bytes);

@@ -25,7 +25,7 @@ inline constexpr std::size_t vocabulary_max = 2'000'000;
 inline constexpr std::size_t merges_max = 4'000'000;
 inline constexpr std::size_t token_bytes_max = 64 * 1024;
 inline constexpr std::size_t added_tokens_max = 100'000;
-inline constexpr std::size_t tokenizer_steps_max = 32;  // normalizers, pre-tokenizers, decoders
+inline constexpr std::size_t tokenizer_steps_max = 32;    // normalizers, pre-tokenizers, decoders
 inline constexpr std::size_t normalizer_growth_max = 64;  // times the input, plus token_bytes_max
 inline constexpr std::size_t pattern_bytes_max = 8 * 1024;
 inline constexpr std::size_t pattern_stack_bytes_max = std::size_t{1} << 20;
@@ -52,7 +52,7 @@ inline constexpr std::size_t inbox_messages_max = std::size_t{1} << 20;
 inline constexpr int stream_depth_max = 4;  // actions a shard may enqueue ahead of completion
 
 // Waits.
-inline constexpr int step_deadline_s = 3600;      // a step that makes no progress for this long
+inline constexpr int step_deadline_s = 3600;  // a step that makes no progress for this long
 inline constexpr int shutdown_deadline_ms = 10'000;
 
 static_assert(safetensors_header_bytes_max <= json_bytes_max);

@@ -1,4 +1,5 @@
-// How the outside world's failures travel: a typed error with a one-line message, never an exception.
+// How the outside world's failures travel: a typed error with a one-line message, never an
+// exception.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,16 +13,16 @@
 namespace collie {
 
 enum class ErrorCode {
-  invalid_config,   // a key, a value or a combination the configuration does not allow
-  invalid_file,     // a file whose content breaks its format
-  invalid_data,     // a dataset or a request that cannot be used
-  not_found,        // a file, tensor or name that should exist
-  io,               // the file system said no
-  out_of_memory,    // the plan does not fit
-  unsupported,      // valid, but not something this build can do
-  non_finite,       // NaN or infinity where a number was needed
-  cancelled,        // the user asked to stop
-  lost,             // an actor or a peer died
+  invalid_config,  // a key, a value or a combination the configuration does not allow
+  invalid_file,    // a file whose content breaks its format
+  invalid_data,    // a dataset or a request that cannot be used
+  not_found,       // a file, tensor or name that should exist
+  io,              // the file system said no
+  out_of_memory,   // the plan does not fit
+  unsupported,     // valid, but not something this build can do
+  non_finite,      // NaN or infinity where a number was needed
+  cancelled,       // the user asked to stop
+  lost,            // an actor or a peer died
 };
 
 std::string_view to_string(ErrorCode code);
@@ -82,7 +83,9 @@ class [[nodiscard]] Result {
 
 struct Unit {};
 using Status = Result<Unit>;
-inline Status ok_status() { return Unit{}; }
+inline Status ok_status() {
+  return Unit{};
+}
 
 }  // namespace collie
 
@@ -90,15 +93,15 @@ inline Status ok_status() { return Unit{}; }
 #define COLLIE_CONCAT(a, b) COLLIE_CONCAT_INNER(a, b)
 
 // COLLIE_TRY(auto x, f()): x is f()'s value, or the enclosing function returns f()'s error.
-#define COLLIE_TRY(declaration, expression)                                      \
-  auto COLLIE_CONCAT(collie_try_, __LINE__) = (expression);                      \
-  if (!COLLIE_CONCAT(collie_try_, __LINE__).ok())                                \
-    return std::move(COLLIE_CONCAT(collie_try_, __LINE__)).error();              \
+#define COLLIE_TRY(declaration, expression)                         \
+  auto COLLIE_CONCAT(collie_try_, __LINE__) = (expression);         \
+  if (!COLLIE_CONCAT(collie_try_, __LINE__).ok())                   \
+    return std::move(COLLIE_CONCAT(collie_try_, __LINE__)).error(); \
   declaration = std::move(COLLIE_CONCAT(collie_try_, __LINE__)).value()
 
 // COLLIE_TRY_VOID(f()): the same where the value does not matter.
-#define COLLIE_TRY_VOID(expression)                                              \
-  do {                                                                           \
-    if (auto collie_status = (expression); !collie_status.ok())                  \
-      return std::move(collie_status).error();                                   \
+#define COLLIE_TRY_VOID(expression)                             \
+  do {                                                          \
+    if (auto collie_status = (expression); !collie_status.ok()) \
+      return std::move(collie_status).error();                  \
   } while (false)

@@ -23,19 +23,16 @@ void FeederCore::receive(const Message& message, Commands& out) {
     }
   }
   out.emplace_back(Send{Address{Role::trainer, {}}, data});
-  const float scale =
-      data.valid_tokens > 0 ? 1.0F / static_cast<float>(data.valid_tokens) : 0.0F;
+  const float scale = data.valid_tokens > 0 ? 1.0F / static_cast<float>(data.valid_tokens) : 0.0F;
   for (int mb = 0; mb < begin->micro_batches; ++mb) {
     for (int replica = 0; replica < grid_.dp; ++replica) {
-      MicroBatch& batch =
-          batches[static_cast<std::size_t>(replica * begin->micro_batches + mb)];
+      MicroBatch& batch = batches[static_cast<std::size_t>(replica * begin->micro_batches + mb)];
       batch.loss_scale = scale;
       Stamp stamp = begin->stamp;
       stamp.micro_batch = static_cast<std::uint32_t>(mb);
       for (int stage = 0; stage < grid_.pp; ++stage) {
         for (int tensor = 0; tensor < grid_.tp; ++tensor) {
-          out.emplace_back(
-              Send{shard_address({replica, stage, tensor}), Tokens{stamp, batch}});
+          out.emplace_back(Send{shard_address({replica, stage, tensor}), Tokens{stamp, batch}});
         }
       }
     }

@@ -48,8 +48,7 @@ InboxKey gradient_key(std::uint32_t round, std::uint32_t micro_batch) {
 
 InboxKey contribution_key(std::uint32_t round, std::uint32_t micro_batch, Purpose purpose,
                           std::uint32_t sequence, int rank) {
-  return {round,    micro_batch, kind_of<Contribution>(), static_cast<int>(purpose),
-          sequence, rank};
+  return {round, micro_batch, kind_of<Contribution>(), static_cast<int>(purpose), sequence, rank};
 }
 
 void Inbox::begin_round(std::uint32_t round) {

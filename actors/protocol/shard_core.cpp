@@ -17,7 +17,9 @@ std::vector<Action> compute_actions(const std::vector<Action>& program) {
   return actions;
 }
 
-std::uint32_t unsigned_of(int value) { return static_cast<std::uint32_t>(value); }
+std::uint32_t unsigned_of(int value) {
+  return static_cast<std::uint32_t>(value);
+}
 
 Work make_work(WorkKind kind, const Stamp& stamp) {
   Work work;
@@ -112,8 +114,7 @@ void ShardCore::begin_round(const BeginRound& begin, Commands& out) {
 void ShardCore::advance(Commands& out) {
   if (phase_ != Phase::program) return;
   if (paused_) return;
-  while (cursor_ < program_.size() && in_flight_ < config_.depth &&
-         can_start(program_[cursor_])) {
+  while (cursor_ < program_.size() && in_flight_ < config_.depth && can_start(program_[cursor_])) {
     start(program_[cursor_], out);
     ++cursor_;
   }
@@ -129,9 +130,9 @@ bool ShardCore::can_start(const Action& action) const {
              (last() || activation_credit_ > 0);
     case Verb::backward:
     case Verb::backward_input:
-      return (last() || inbox_.has(gradient_key(round_, mb))) &&
-             (first() || gradient_credit_ > 0);
-    default: return true;
+      return (last() || inbox_.has(gradient_key(round_, mb))) && (first() || gradient_credit_ > 0);
+    default:
+      return true;
   }
 }
 
@@ -159,8 +160,7 @@ void ShardCore::start_forward(const Action& action, Work& work, Commands& out) {
 
 void ShardCore::start_backward(const Action& action, Work& work, Commands& out) {
   const std::uint32_t mb = unsigned_of(action.micro_batch);
-  work.kind =
-      action.verb == Verb::backward ? WorkKind::backward : WorkKind::backward_input;
+  work.kind = action.verb == Verb::backward ? WorkKind::backward : WorkKind::backward_input;
   if (!last()) {
     work.tensor = std::get<Gradient>(inbox_.take(gradient_key(round_, mb))).tensor_td;
     send(neighbour(+1), Credit{stamp(mb), Link::gradient}, out);
@@ -173,9 +173,9 @@ void ShardCore::completed(Completion completion, Commands& out) {
   --in_flight_;
   if (completion.error) {
     phase_ = Phase::failed;
-    out.emplace_back(Send{Address{Role::trainer, {}},
-                          Failed{completion.stamp, shard_address(config_.self),
-                                 std::move(*completion.error)}});
+    out.emplace_back(
+        Send{Address{Role::trainer, {}},
+             Failed{completion.stamp, shard_address(config_.self), std::move(*completion.error)}});
     return;
   }
   if (completion.paused) {
@@ -183,7 +183,9 @@ void ShardCore::completed(Completion completion, Commands& out) {
     return;
   }
   switch (phase_) {
-    case Phase::program: send_output(completion, out); break;
+    case Phase::program:
+      send_output(completion, out);
+      break;
     case Phase::preparing: {
       const Exchange& exchange = config_.exchanges[exchange_];
       phase_ = Phase::exchanging;
@@ -209,7 +211,8 @@ void ShardCore::completed(Completion completion, Commands& out) {
       phase_ = Phase::idle;
       out.emplace_back(Send{Address{Role::trainer, {}}, std::move(completion.done)});
       break;
-    default: COLLIE_CHECK(false, "completion in no phase that has work");
+    default:
+      COLLIE_CHECK(false, "completion in no phase that has work");
   }
   advance(out);
 }
@@ -226,8 +229,7 @@ void ShardCore::send_output(const Completion& completion, Commands& out) {
 
 void ShardCore::pause(const Completion& completion, Commands& out) {
   paused_ = true;
-  paused_purpose_ =
-      completion.kind == WorkKind::forward ? Purpose::forward : Purpose::backward;
+  paused_purpose_ = completion.kind == WorkKind::forward ? Purpose::forward : Purpose::backward;
   paused_micro_batch_ = completion.stamp.micro_batch;
   own_part_ = completion.tensor;
   share(paused_purpose_, paused_micro_batch_, reduction_sequence_, tensor_group_,
@@ -245,9 +247,8 @@ void ShardCore::share(Purpose purpose, std::uint32_t micro_batch, std::uint32_t 
   }
 }
 
-bool ShardCore::parts_complete(Purpose purpose, std::uint32_t micro_batch,
-                               std::uint32_t sequence, const std::vector<ShardId>& group,
-                               int rank) const {
+bool ShardCore::parts_complete(Purpose purpose, std::uint32_t micro_batch, std::uint32_t sequence,
+                               const std::vector<ShardId>& group, int rank) const {
   for (int other = 0; other < static_cast<int>(group.size()); ++other) {
     if (other != rank &&
         !inbox_.has(contribution_key(round_, micro_batch, purpose, sequence, other))) {
@@ -258,8 +259,8 @@ bool ShardCore::parts_complete(Purpose purpose, std::uint32_t micro_batch,
 }
 
 std::vector<Tensor> ShardCore::take_parts(Purpose purpose, std::uint32_t micro_batch,
-                                          std::uint32_t sequence,
-                                          const std::vector<ShardId>& group, int rank) {
+                                          std::uint32_t sequence, const std::vector<ShardId>& group,
+                                          int rank) {
   std::vector<Tensor> parts;
   for (int other = 0; other < static_cast<int>(group.size()); ++other) {
     if (other == rank) {
@@ -334,15 +335,20 @@ std::string ShardCore::describe() const {
                        reduction_sequence_, paused_micro_batch_);
   }
   switch (phase_) {
-    case Phase::idle: return fmt::format("{} is idle after round {}", who, round_);
+    case Phase::idle:
+      return fmt::format("{} is idle after round {}", who, round_);
     case Phase::program:
       if (in_flight_ > 0) return fmt::format("{} is computing", who);
       return fmt::format("{} waits to start {} (activation credit {}, gradient credit {})", who,
                          to_string(program_[cursor_]), activation_credit_, gradient_credit_);
-    case Phase::exchanging: return fmt::format("{} waits for its group's gradients", who);
-    case Phase::awaiting_apply: return fmt::format("{} waits for the trainer", who);
-    case Phase::failed: return fmt::format("{} has failed", who);
-    default: return fmt::format("{} is at the end of its step", who);
+    case Phase::exchanging:
+      return fmt::format("{} waits for its group's gradients", who);
+    case Phase::awaiting_apply:
+      return fmt::format("{} waits for the trainer", who);
+    case Phase::failed:
+      return fmt::format("{} has failed", who);
+    default:
+      return fmt::format("{} is at the end of its step", who);
   }
 }
 

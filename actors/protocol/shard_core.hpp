@@ -50,13 +50,13 @@ class ShardCore {
 
  private:
   enum class Phase {
-    idle,             // between rounds
-    program,          // walking the program
-    preparing,        // exchanges_[exchange_]: own contribution is being made
-    exchanging,       // ... the others' are awaited
-    combining,        // ... and are being combined
-    reporting,        // losses and squares are being computed
-    awaiting_apply,   // the trainer decides
+    idle,            // between rounds
+    program,         // walking the program
+    preparing,       // exchanges_[exchange_]: own contribution is being made
+    exchanging,      // ... the others' are awaited
+    combining,       // ... and are being combined
+    reporting,       // losses and squares are being computed
+    awaiting_apply,  // the trainer decides
     optimizing,
     failed,
   };
@@ -73,9 +73,8 @@ class ShardCore {
              const std::vector<ShardId>& group, int rank, const Tensor& tensor, Commands& out);
   bool parts_complete(Purpose purpose, std::uint32_t micro_batch, std::uint32_t sequence,
                       const std::vector<ShardId>& group, int rank) const;
-  std::vector<Tensor> take_parts(Purpose purpose, std::uint32_t micro_batch,
-                                 std::uint32_t sequence, const std::vector<ShardId>& group,
-                                 int rank);
+  std::vector<Tensor> take_parts(Purpose purpose, std::uint32_t micro_batch, std::uint32_t sequence,
+                                 const std::vector<ShardId>& group, int rank);
   void resume_when_complete(Commands& out);
   void combine_when_complete(Commands& out);
   void pause(const Completion& completion, Commands& out);

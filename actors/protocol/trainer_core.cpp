@@ -20,8 +20,8 @@ void TrainerCore::begin(const RoundRequest& request, Commands& out) {
   data_.reset();
   outcome_ = RoundOutcome{};
   result_.reset();
-  const BeginRound begin{{run_, generation_, round_, 0},
-                         request.mode, request.micro_batches, request.step};
+  const BeginRound begin{
+      {run_, generation_, round_, 0}, request.mode, request.micro_batches, request.step};
   out.emplace_back(Send{Address{Role::feeder, {}}, begin});
   broadcast(begin, out);
 }
@@ -78,7 +78,10 @@ void TrainerCore::decide_when_reported(Commands& out) {
   // torch.nn.utils.clip_grad_norm_: the same small constant keeps a zero norm harmless.
   const bool clips = request_.clip_norm > 0.0 && outcome_.gradient_norm > request_.clip_norm;
   const double scale = clips ? request_.clip_norm / (outcome_.gradient_norm + 1e-6) : 1.0;
-  broadcast(Apply{{run_, generation_, round_, 0}, request_.step + 1, request_.learning_rate, scale,
+  broadcast(Apply{{run_, generation_, round_, 0},
+                  request_.step + 1,
+                  request_.learning_rate,
+                  scale,
                   request_.want_hash},
             out);
 }

@@ -13,16 +13,16 @@ namespace collie {
 
 struct RoundRequest {
   Mode mode = Mode::train;
-  std::int64_t step = 0;     // which data; for training also which update (step + 1)
-  int micro_batches = 1;     // per replica
+  std::int64_t step = 0;  // which data; for training also which update (step + 1)
+  int micro_batches = 1;  // per replica
   double learning_rate = 0.0;
-  double clip_norm = 0.0;    // 0: no clipping
+  double clip_norm = 0.0;  // 0: no clipping
   bool want_hash = false;
 };
 
 struct RoundOutcome {
-  double loss = 0.0;            // mean over the valid tokens of the global batch
-  double gradient_norm = 0.0;   // before clipping
+  double loss = 0.0;           // mean over the valid tokens of the global batch
+  double gradient_norm = 0.0;  // before clipping
   std::int64_t valid_tokens = 0;
   std::int64_t tokens = 0;
   std::uint64_t parameter_hash = 0;     // when asked for; the same in every replica

@@ -6,16 +6,16 @@
 namespace collie {
 
 enum class WorkKind {
-  begin_round,      // forget the gradients of the step before
-  forward,          // tensor: input activation (undefined on the first stage)
-  backward_input,   // tensor: gradient of the output (undefined on the last stage)
+  begin_round,     // forget the gradients of the step before
+  forward,         // tensor: input activation (undefined on the first stage)
+  backward_input,  // tensor: gradient of the output (undefined on the last stage)
   backward_weight,
-  backward,         // both, segment by segment: takes less memory, sends the gradient at its end
-  resume,           // parts: every shard's part of the reduction the paused work declared
-  prepare,          // make this shard's contribution to an exchange
-  combine,          // parts: every rank's contribution, in rank order
-  report,           // losses and sums of squares
-  optimize,         // apply
+  backward,  // both, segment by segment: takes less memory, sends the gradient at its end
+  resume,    // parts: every shard's part of the reduction the paused work declared
+  prepare,   // make this shard's contribution to an exchange
+  combine,   // parts: every rank's contribution, in rank order
+  report,    // losses and sums of squares
+  optimize,  // apply
 };
 
 // One thing for the executor to do on the shard's stream. Works finish in the order they start.

@@ -27,7 +27,8 @@ double makespan(const Schedule& schedule, const std::vector<double>& forward_s,
   std::vector<double> clocks(schedule.programs.size(), 0.0);
   const auto input_time = [&](const Action& action) -> std::optional<double> {
     const bool forward = action.verb == Verb::forward;
-    const bool needs_gradient = action.verb == Verb::backward || action.verb == Verb::backward_input;
+    const bool needs_gradient =
+        action.verb == Verb::backward || action.verb == Verb::backward_input;
     if (forward && action.stage > 0) return time_of(forwards, action.stage - 1, action.micro_batch);
     if (needs_gradient && action.stage < schedule.stages - 1) {
       return time_of(gradients, action.stage + 1, action.micro_batch);

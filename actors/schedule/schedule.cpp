@@ -7,11 +7,16 @@ namespace collie {
 
 std::string_view letter(Verb verb) {
   switch (verb) {
-    case Verb::forward: return "F";
-    case Verb::backward_input: return "I";
-    case Verb::backward_weight: return "W";
-    case Verb::backward: return "B";
-    case Verb::step: return "STEP";
+    case Verb::forward:
+      return "F";
+    case Verb::backward_input:
+      return "I";
+    case Verb::backward_weight:
+      return "W";
+    case Verb::backward:
+      return "B";
+    case Verb::step:
+      return "STEP";
   }
   return "?";
 }
@@ -69,8 +74,10 @@ class Walk {
     if (action.verb == Verb::step) return true;
     Done& mine = done_[{action.stage, action.micro_batch}];
     switch (action.verb) {
-      case Verb::forward: return perform_forward(action, mine);
-      case Verb::backward_input: return perform_input(action, mine);
+      case Verb::forward:
+        return perform_forward(action, mine);
+      case Verb::backward_input:
+        return perform_input(action, mine);
       case Verb::backward_weight:
         if (mine.inputs == 0) return false;
         ++mine.weights;
@@ -79,7 +86,8 @@ class Walk {
         if (!perform_input(action, mine)) return false;
         ++mine.weights;
         return true;
-      case Verb::step: return true;
+      case Verb::step:
+        return true;
     }
     return false;
   }
@@ -112,9 +120,9 @@ class Walk {
     for (std::size_t rank = 0; rank < cursors_.size(); ++rank) {
       const auto& program = schedule_.programs[rank];
       if (cursors_[rank] == program.size()) continue;
-      stuck += fmt::format("{}rank {} waits at {} (action {} of {})", stuck.empty() ? "" : ", ",
-                           rank, to_string(program[cursors_[rank]]), cursors_[rank] + 1,
-                           program.size());
+      stuck +=
+          fmt::format("{}rank {} waits at {} (action {} of {})", stuck.empty() ? "" : ", ", rank,
+                      to_string(program[cursors_[rank]]), cursors_[rank] + 1, program.size());
     }
     if (stuck.empty()) return ok_status();
     return make_error(ErrorCode::invalid_config, "schedule {} deadlocks with credit {}: {}",

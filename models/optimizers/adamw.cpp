@@ -35,9 +35,7 @@ class AdamW : public Optimizer {
     }
   }
 
-  std::vector<OptimizerState> state() override {
-    return {{"exp_avg", &m_}, {"exp_avg_sq", &v_}};
-  }
+  std::vector<OptimizerState> state() override { return {{"exp_avg", &m_}, {"exp_avg_sq", &v_}}; }
 
  private:
   OptimizerOptions options_;

@@ -39,9 +39,15 @@ void check_family(const std::string& family, bool tied) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(llama_with_replicated_key_value_heads) { check_family("llama", false); }
+BOOST_AUTO_TEST_CASE(llama_with_replicated_key_value_heads) {
+  check_family("llama", false);
+}
 BOOST_AUTO_TEST_CASE(qwen3_with_query_and_key_norms_and_tied_embeddings) {
   check_family("qwen3", true);
 }
-BOOST_AUTO_TEST_CASE(qwen2_with_biases) { check_family("qwen2", false); }
-BOOST_AUTO_TEST_CASE(gpt2_with_tied_embeddings) { check_family("gpt2", true); }
+BOOST_AUTO_TEST_CASE(qwen2_with_biases) {
+  check_family("qwen2", false);
+}
+BOOST_AUTO_TEST_CASE(gpt2_with_tied_embeddings) {
+  check_family("gpt2", true);
+}

@@ -1,5 +1,5 @@
-// A tiny model on any grid, for tests that compare whole runs: real kernels, real protocol, data that
-// is a function of (step, row).
+// A tiny model on any grid, for tests that compare whole runs: real kernels, real protocol, data
+// that is a function of (step, row).
 #pragma once
 
 #include <memory>
@@ -19,12 +19,12 @@ inline constexpr std::int64_t tiny_sequence = 8;
 struct TinyRun {
   Grid grid;
   std::string schedule = "1f1b";
-  int micro_batches = 4;   // per replica
+  int micro_batches = 4;  // per replica
   std::string family = "llama";
   bool tied = false;
   DType dtype = DType::f32;
   bool inline_streams = true;
-  int threads = 1;         // of each stream
+  int threads = 1;  // of each stream
   int credit = limits::link_credit_default;
   int depth = 2;
   Recompute recompute = Recompute::none;
@@ -32,19 +32,14 @@ struct TinyRun {
 
 inline Json tiny_config(const TinyRun& run) {
   if (run.family == "gpt2") {
-    return Json{{"model_type", "gpt2"}, {"vocab_size", 37}, {"n_embd", 16}, {"n_layer", 4},
-                {"n_head", 4},          {"n_positions", 16}};
+    return Json{{"model_type", "gpt2"}, {"vocab_size", 37}, {"n_embd", 16},
+                {"n_layer", 4},         {"n_head", 4},      {"n_positions", 16}};
   }
-  Json config{{"model_type", run.family},
-              {"vocab_size", 37},
-              {"hidden_size", 16},
-              {"intermediate_size", 24},
-              {"num_hidden_layers", 4},
-              {"num_attention_heads", 4},
-              {"num_key_value_heads", 2},
-              {"max_position_embeddings", 16},
-              {"rms_norm_eps", 1e-5},
-              {"tie_word_embeddings", run.tied}};
+  Json config{{"model_type", run.family}, {"vocab_size", 37},
+              {"hidden_size", 16},        {"intermediate_size", 24},
+              {"num_hidden_layers", 4},   {"num_attention_heads", 4},
+              {"num_key_value_heads", 2}, {"max_position_embeddings", 16},
+              {"rms_norm_eps", 1e-5},     {"tie_word_embeddings", run.tied}};
   if (run.family == "qwen3") config["head_dim"] = 8;
   return config;
 }
@@ -76,8 +71,7 @@ class TinyGrid {
     Result<ModelTraits> traits = parse_model_config(tiny_config(run_), "tiny");
     COLLIE_CHECK(traits.ok(), "{}", traits.error().message);
     traits_ = std::move(traits).value();
-    Result<std::vector<StageSlice>> stages =
-        partition_model(traits_, run_.grid.pp, tiny_sequence);
+    Result<std::vector<StageSlice>> stages = partition_model(traits_, run_.grid.pp, tiny_sequence);
     COLLIE_CHECK(stages.ok(), "{}", stages.error().message);
     for (int i = 0; i < run_.grid.shard_count(); ++i) make_executor(i, stages.value());
   }
