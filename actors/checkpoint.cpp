@@ -135,11 +135,13 @@ Status read_store(const Checkpoint& checkpoint, const Store& store, ModelExecuto
 }  // namespace
 
 Result<std::string> save_checkpoint(const std::string& run_directory, const RunConfig& config,
-                                    const CheckpointInfo& info, const Executors& executors) {
+                                    const CheckpointInfo& info, const Tokenizer& tokenizer,
+                                    const Executors& executors) {
   COLLIE_TRY(CheckpointWriter checkpoint, CheckpointWriter::create(run_directory, info.step));
   for (const Store& store : stores_of(*executors.front())) {
     COLLIE_TRY_VOID(write_store(checkpoint, first_replica(executors, info.grid), store));
   }
+  COLLIE_TRY_VOID(tokenizer.save(checkpoint.directory().temporary_path()));
   Json run;
   run["family"] = info.family;
   run["grid"] = {{"dp", info.grid.dp}, {"tp", info.grid.tp}, {"pp", info.grid.pp}};

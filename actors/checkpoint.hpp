@@ -18,9 +18,11 @@ struct CheckpointInfo {
   Grid grid;
 };
 
-// From replica 0, between rounds. Returns the checkpoint's path.
+// From replica 0, between rounds, with the tokenizer: a resumed run must have the same ids. Returns
+// the checkpoint's path.
 Result<std::string> save_checkpoint(const std::string& run_directory, const RunConfig& config,
-                                    const CheckpointInfo& info, const Executors& executors);
+                                    const CheckpointInfo& info, const Tokenizer& tokenizer,
+                                    const Executors& executors);
 
 // Into all replicas, between rounds. Tensors that are missing, of another type or of another shape
 // are errors that name them.

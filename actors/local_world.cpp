@@ -57,6 +57,15 @@ class LocalWorld : public World {
   }
 
   Result<RoundOutcome> round(const RoundRequest& request) override {
+    if (broken_) return *broken_;
+    Result<RoundOutcome> outcome = run_round(request);
+    // After a refused update all actors are whole; after anything else some are in mid-round.
+    if (!outcome && outcome.error().code != ErrorCode::non_finite) broken_ = outcome.error();
+    return outcome;
+  }
+
+ private:
+  Result<RoundOutcome> run_round(const RoundRequest& request) {
     Commands commands;
     trainer_.begin(request, commands);
     send_all(std::move(commands));
@@ -66,7 +75,6 @@ class LocalWorld : public World {
     }
   }
 
- private:
   void send_all(Commands commands) {
     for (Command& command : commands) {
       Send& send = std::get<Send>(command);
@@ -84,14 +92,28 @@ class LocalWorld : public World {
           send_all(std::move(commands));
         },
         [&](const caf::down_msg& down) {
-          status = make_error(ErrorCode::lost, "an actor died: {}", system_.render(down.reason));
+          status = make_error(ErrorCode::lost, "{} died: {}", name_of(down.source),
+                              system_.render(down.reason));
         },
-        caf::after(std::chrono::seconds(limits::step_deadline_s)) >>
+        caf::after(std::chrono::seconds(limits::progress_deadline_s)) >>
             [&] {
-              status = make_error(ErrorCode::lost, "no progress for {} s: {}{}",
-                                  limits::step_deadline_s, trainer_.describe(), describe_shards());
+              // A long step is not a stuck one: every work that completes changes the description.
+              const std::string now = describe_shards();
+              if (now == std::exchange(last_description_, now)) {
+                status = make_error(ErrorCode::lost, "no progress for {} s: {}{}",
+                                    limits::progress_deadline_s, trainer_.describe(), now);
+              }
             });
     return status;
+  }
+
+  std::string name_of(const caf::actor_addr& address) const {
+    for (std::size_t i = 0; i < directory_->shards.size(); ++i) {
+      if (directory_->shards[i] == address) {
+        return to_string(shard_at(options_.grid, static_cast<int>(i)));
+      }
+    }
+    return "the feeder";
   }
 
   std::string describe_shards() {
@@ -110,6 +132,8 @@ class LocalWorld : public World {
   TrainerCore trainer_;
   caf::scoped_actor self_;
   std::shared_ptr<const Directory> directory_;
+  std::string last_description_;
+  std::optional<Error> broken_;
 };
 
 }  // namespace

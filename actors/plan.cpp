@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <numeric>
-#include <thread>
 
 #include "actors/schedule/makespan.hpp"
 #include "actors/world.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
+#include "runtime/thread_pool.hpp"
 
 namespace collie {
 
@@ -89,7 +89,7 @@ void plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
   plan.tokens_per_step = tokens * config.train.accumulation * model.grid.dp;
   plan.flops_per_step =
       static_cast<double>(plan.tokens_per_step) * training_flops_per_token(model.traits, sequence);
-  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cores = usable_core_count();
   const double lanes_wanted = static_cast<double>(model.grid.shard_count() * model.threads);
   const double lanes = model.threads * std::min(1.0, cores / lanes_wanted);
   const double rate = kernels::measure_peak_flops(config.model.dtype) * lanes * planned_efficiency;

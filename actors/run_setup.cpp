@@ -1,12 +1,13 @@
 #include "actors/run_setup.hpp"
 
 #include <algorithm>
-#include <thread>
 
+#include "models/dataset/reader.hpp"
 #include "models/lr_schedule.hpp"
 #include "models/partition.hpp"
 #include "models/registry.hpp"
 #include "runtime/file.hpp"
+#include "runtime/thread_pool.hpp"
 
 namespace collie {
 
@@ -25,28 +26,40 @@ Result<Recompute> parse_recompute(const std::string& name) {
                     "train.recompute: \"{}\" is none of none, attention, full", name);
 }
 
-int cores() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+// A tokenizer learns from at most this much of the data: more changes it little.
+constexpr std::size_t tokenizer_sample_bytes = std::size_t{64} << 20;
+
+Result<Tokenizer> make_tokenizer(const RunConfig& config, const ResumePoint& resume) {
+  const std::int64_t vocabulary = config.model.tokenizer_vocab_size;
+  if (vocabulary == 0) {
+    return Tokenizer::load(config.model.tokenizer.empty() ? config.model.path
+                                                          : config.model.tokenizer);
+  }
+  if (resume.checkpoint) return Tokenizer::load(resume.checkpoint->path());
+  COLLIE_TRY(const std::string text, sample_training_text(config.data, tokenizer_sample_bytes));
+  TokenizerTraining training;
+  training.vocabulary_size = static_cast<int>(vocabulary);
+  return Tokenizer::train_byte_level_bpe(text, training);
 }
 
-Result<std::string> training_text(const DataSection& data) {
-  std::string text;
-  for (const std::string& path : data.train) {
-    COLLIE_TRY(const std::string part, read_file(path, limits::json_bytes_max));
-    text += part;
+Status open_data(RunSetup& setup, RunKind kind) {
+  const DataSection& data = setup.config.data;
+  const auto encoder = make_text_encoder(*setup.tokenizer);
+  const DatasetOptions options{setup.config.train.seed, setup.model.traits.context_length,
+                               setup.model.traits.vocabulary_size};
+  if (kind == RunKind::evaluate) {
+    COLLIE_TRY(Dataset validation, open_validation_data(data, *encoder, options));
+    setup.validation_data = std::make_shared<const Dataset>(std::move(validation));
+    return ok_status();
   }
-  return text;
-}
-
-Result<Tokenizer> make_tokenizer(const RunConfig& config) {
-  if (config.model.tokenizer_vocab_size > 0) {
-    COLLIE_TRY(const std::string text, training_text(config.data));
-    TokenizerTraining training;
-    training.vocabulary_size = static_cast<int>(config.model.tokenizer_vocab_size);
-    return Tokenizer::train_byte_level_bpe(text, training);
+  COLLIE_TRY(DataSplits splits, open_training_data(data, *encoder, options));
+  setup.train_data = std::make_shared<const Dataset>(std::move(splits.train));
+  if (splits.validation) {
+    setup.validation_data = std::make_shared<const Dataset>(std::move(*splits.validation));
   }
-  return Tokenizer::load(config.model.tokenizer.empty() ? config.model.path
-                                                        : config.model.tokenizer);
+  setup.total_steps =
+      total_steps(setup.config.train, setup.train_data->row_count(), setup.layout.global_rows());
+  return ok_status();
 }
 
 }  // namespace
@@ -70,8 +83,9 @@ Result<ModelSetup> set_up_model(const RunConfig& config) {
   for (int tensor = 0; tensor < setup.grid.tp; ++tensor) {
     COLLIE_TRY_VOID(declare_parameters(setup.traits, slice_of(setup, {0, 0, tensor})));
   }
-  setup.threads = config.grid.threads > 0 ? config.grid.threads
-                                          : std::max(1, cores() / setup.grid.shard_count());
+  setup.threads = config.grid.threads > 0
+                      ? config.grid.threads
+                      : std::max(1, usable_core_count() / setup.grid.shard_count());
   setup.scheduler_threads = config.grid.scheduler_threads > 0 ? config.grid.scheduler_threads : 1;
   return setup;
 }
@@ -83,20 +97,34 @@ StageSlice slice_of(const ModelSetup& model, const ShardId& shard) {
   return slice;
 }
 
-Result<RunSetup> set_up_run(const RunConfig& config) {
+Result<ResumePoint> find_resume_point(const RunConfig& config) {
+  ResumePoint point;
+  const std::string& wanted = config.checkpoint.resume;
+  if (wanted == "never") return point;
+  if (wanted != "auto") {
+    COLLIE_TRY(Checkpoint checkpoint, Checkpoint::open(wanted));
+    COLLIE_TRY_VOID(checkpoint.verify());
+    point.checkpoint = std::move(checkpoint);
+    return point;
+  }
+  COLLIE_TRY(point, find_latest_checkpoint(config.output.directory));
+  if (!point.checkpoint && !point.damaged.empty()) {
+    return make_error(ErrorCode::invalid_file,
+                      "{}; no older checkpoint is whole: set checkpoint.resume to never to start "
+                      "anew",
+                      point.damaged.front().message);
+  }
+  return point;
+}
+
+Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumePoint& resume) {
   RunSetup setup;
   setup.config = config;
-  COLLIE_TRY(setup.model, set_up_model(config));
-  COLLIE_TRY(Tokenizer tokenizer, make_tokenizer(config));
-  setup.tokenizer = std::make_shared<const Tokenizer>(std::move(tokenizer));
-  const auto encoder = make_text_encoder(*setup.tokenizer);
-  const DatasetOptions options{config.train.seed, setup.model.traits.context_length,
-                               setup.model.traits.vocabulary_size};
-  COLLIE_TRY(DataSplits data, open_training_data(config.data, *encoder, options));
-  setup.data = std::make_shared<const DataSplits>(std::move(data));
   setup.layout = batch_layout(config);
-  setup.total_steps =
-      total_steps(config.train, setup.data->train.row_count(), setup.layout.global_rows());
+  COLLIE_TRY(setup.model, set_up_model(config));
+  COLLIE_TRY(Tokenizer tokenizer, make_tokenizer(config, resume));
+  setup.tokenizer = std::make_shared<const Tokenizer>(std::move(tokenizer));
+  COLLIE_TRY_VOID(open_data(setup, kind));
   return setup;
 }
 

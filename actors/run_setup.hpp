@@ -10,6 +10,7 @@
 #include "models/dataset/dataset.hpp"
 #include "models/stage.hpp"
 #include "models/tokenizer/tokenizer.hpp"
+#include "runtime/checkpoint_files.hpp"
 #include "runtime/config.hpp"
 
 namespace collie {
@@ -28,14 +29,21 @@ struct RunSetup {
   RunConfig config;
   ModelSetup model;
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::shared_ptr<const DataSplits> data;
+  std::shared_ptr<const Dataset> train_data;       // null when it only evaluates
+  std::shared_ptr<const Dataset> validation_data;  // null when there is none
   BatchLayout layout;
   std::int64_t total_steps = 0;
 };
 
 // What needs no data: for planning.
 Result<ModelSetup> set_up_model(const RunConfig& config);
-Result<RunSetup> set_up_run(const RunConfig& config);
+// The checkpoint that checkpoint.resume means, if there is one; what was passed over as damaged.
+// When all there are is damaged, that is an error: a run does not start anew by accident.
+using ResumePoint = FoundCheckpoint;
+Result<ResumePoint> find_resume_point(const RunConfig& config);
+
+enum class RunKind { train, evaluate };
+Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumePoint& resume);
 
 // The slice of one shard: its stage's layers, its tensor rank.
 StageSlice slice_of(const ModelSetup& model, const ShardId& shard);

@@ -42,7 +42,11 @@ bool is_last(const ModelExecutorOptions& options) {
 }  // namespace
 
 ModelExecutor::ModelExecutor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ModelExecutor::~ModelExecutor() = default;
+
+// What is still on the stream uses all the rest.
+ModelExecutor::~ModelExecutor() {
+  impl_->stream->synchronize();
+}
 
 Result<std::unique_ptr<ModelExecutor>> ModelExecutor::create(const ModelTraits& traits,
                                                              ModelExecutorOptions options) {
@@ -175,7 +179,10 @@ void ModelExecutor::Impl::finish(const Work& work, Completion& completion) {
     output.freeze();
     completion.tensor = std::exchange(output, Tensor());
   }
-  if (steps_kind == WorkKind::forward && is_last(options)) losses.push_back(state.loss_sum);
+  if (steps_kind == WorkKind::forward && is_last(options)) {
+    losses.resize(std::max<std::size_t>(losses.size(), work.stamp.micro_batch + 1), 0.0);
+    losses[work.stamp.micro_batch] = state.loss_sum;
+  }
 }
 
 void ModelExecutor::Impl::perform_reduction(const Work& work) {

@@ -30,12 +30,17 @@ class SimulatedWorld : public World {
   }
 
   Result<RoundOutcome> round(const RoundRequest& request) override {
+    if (broken_) return *broken_;
     Commands commands;
     trainer_.begin(request, commands);
     perform(trainer_index, std::move(commands));
     while (true) {
-      if (auto outcome = trainer_.take_outcome()) return std::move(*outcome);
-      if (!step_once()) return stuck();
+      if (auto outcome = trainer_.take_outcome()) {
+        if (!*outcome && outcome->error().code != ErrorCode::non_finite) broken_ = outcome->error();
+        return std::move(*outcome);
+      }
+      if (!step_once()) broken_ = stuck();
+      if (broken_) return *broken_;
     }
   }
 
@@ -130,6 +135,7 @@ class SimulatedWorld : public World {
   std::vector<ShardCore> shards_;
   std::vector<std::deque<Work>> works_;
   std::map<std::pair<int, int>, std::deque<Message>> channels_;
+  std::optional<Error> broken_;
 };
 
 }  // namespace

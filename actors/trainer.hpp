@@ -84,6 +84,7 @@ class Callback {
 struct TrainerOptions {
   std::shared_ptr<const Loss> loss;         // null: cross entropy
   const std::atomic<bool>* stop = nullptr;  // set it to end after the step under way
+  bool only_evaluates = false;              // no training data, gradients or optimizer
   bool write_metrics = true;                // metrics.jsonl in the output directory
 };
 
@@ -97,7 +98,8 @@ class Trainer {
 
   void add_callback(std::shared_ptr<Callback> callback);
   Result<TrainingReport> run();
-  // Loss and perplexity of the validation set with the parameters as they are.
+  // Loss and perplexity of the validation set with the parameters as they are; all there is to do
+  // with options.only_evaluates.
   Result<EvaluationEvent> evaluate();
 
  private:

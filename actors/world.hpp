@@ -25,8 +25,9 @@ struct WorldOptions {
 class World {
  public:
   virtual ~World() = default;
-  // One training step or one evaluation, to its end. An error leaves the parameters as they were
-  // before the round, unless an actor was lost.
+  // One training step or one evaluation, to its end. After non_finite the parameters are as they
+  // were before the round and the next one may follow; any other error ends the world, and later
+  // rounds return it again.
   virtual Result<RoundOutcome> round(const RoundRequest& request) = 0;
 };
 

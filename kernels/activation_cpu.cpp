@@ -9,44 +9,10 @@ HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
 namespace {
 
-template <int Count>
-HWY_INLINE FloatVec polynomial(const float (&coefficients)[Count], FloatVec x) {
-  FloatVec y = splat(coefficients[Count - 1]);
-#pragma GCC unroll 8
-  for (int i = Count - 2; i >= 0; --i) y = hn::MulAdd(y, x, splat(coefficients[i]));
-  return y;
-}
-
 // A NaN passes.
 HWY_INLINE FloatVec clamp(FloatVec x, float limit) {
   const FloatVec below = hn::IfThenElse(hn::Gt(x, splat(limit)), splat(limit), x);
   return hn::IfThenElse(hn::Lt(below, splat(-limit)), splat(-limit), below);
-}
-
-constexpr float exponent_limit = 87.0F;
-
-// exp(x) within 1 ulp for |x| <= exponent_limit, where no step can overflow or underflow: half the
-// instructions of the general one.
-HWY_INLINE FloatVec exp_within_limit(FloatVec x) {
-  const hn::RebindToSigned<FloatTag> di;
-  constexpr float log2_e = 1.44269502162933F;
-  // Minimax for 2^f on [-1/2, 1/2], relative error 2e-9 before rounding.
-  constexpr float terms[] = {1.0F,
-                             0.69314720573727F,
-                             0.24022646890628F,
-                             0.05550328776970F,
-                             0.00961848895779F,
-                             0.00133999312177F,
-                             0.00015345811821F};
-  const FloatVec magic = splat(12582912.0F);  // 1.5 * 2^23: the sum's low bits are the rounded one
-  const FloatVec shifted = hn::MulAdd(x, splat(log2_e), magic);
-  const FloatVec whole = hn::Sub(shifted, magic);
-  // ln 2 in two parts; products with the short first one are exact.
-  const FloatVec high = hn::NegMulAdd(whole, splat(0.693359375F), x);
-  const FloatVec rest = hn::MulAdd(whole, splat(2.12194440e-4F), high);
-  const FloatVec f = hn::Mul(rest, splat(log2_e));
-  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
-  return hn::BitCast(FloatTag(), hn::Add(hn::BitCast(di, polynomial(terms, f)), exponent));
 }
 
 struct Sigmoid {

@@ -34,7 +34,7 @@ cpu::SoftmaxStats row_stats(const T* row, std::int64_t width) {
     FloatVec sum_v = zero();
     for_vectors(begin, std::min(width, begin + block),
                 [&](std::int64_t i, std::int64_t n) HWY_ATTR {
-                  FloatVec e = exp(hn::Sub(load_n(row + i, n), shift));
+                  FloatVec e = exp_of_negative(hn::Sub(load_n(row + i, n), shift));
                   if (n < lanes) e = hn::IfThenElseZero(first_lanes(n), e);
                   sum_v = hn::Add(sum_v, e);
                 });
@@ -67,7 +67,7 @@ void backward_row(T* row, std::int64_t width, std::int64_t label, const cpu::Sof
   const FloatVec factor = splat(scale / stats.sum);
   const FloatVec shift = splat(stats.max);
   for_vectors(0, width, [&](std::int64_t i, std::int64_t n) HWY_ATTR {
-    store_n(hn::Mul(exp(hn::Sub(load_n(row + i, n), shift)), factor), row + i, n);
+    store_n(hn::Mul(exp_of_negative(hn::Sub(load_n(row + i, n), shift)), factor), row + i, n);
   });
   if (here) {
     const double probability = std::exp(double{label_logit} - double{stats.max}) / stats.sum;

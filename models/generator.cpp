@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <numeric>
-#include <thread>
 #include <utility>
 
 #include "models/dataset/text_encoder.hpp"
@@ -13,6 +12,7 @@
 #include "models/registry.hpp"
 #include "models/stage.hpp"
 #include "runtime/file.hpp"
+#include "runtime/thread_pool.hpp"
 
 namespace collie {
 
@@ -26,7 +26,7 @@ double seconds_since(Clock::time_point begin) {
 
 int choose_threads(int wanted) {
   if (wanted > 0) return std::min(wanted, limits::threads_per_stream_max);
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int cores = usable_core_count();
   return std::clamp(cores, 1, limits::threads_per_stream_max);
 }
 

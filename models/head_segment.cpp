@@ -14,7 +14,7 @@ namespace collie {
 
 namespace {
 
-constexpr std::int64_t chunk_tokens = 256;
+constexpr std::int64_t chunk_tokens = 512;
 
 enum Slot : std::size_t { slot_h, slot_rstd, slot_mean, slot_dn, slot_count };
 
@@ -54,8 +54,7 @@ class HeadSegment final : public Segment {
     while (next(chunks, normed.y_td.dim(0))) {
       project(context, chunks, normed.y_td);
       if (model_.slice.tp_size > 1) {
-        Tensor stats = chunks.first(chunks.stats);
-        co_yield gather_over_shards(stats, chunks.parts);
+        co_yield gather_over_shards(chunks.stats, chunks.parts);
       }
       finish_chunk(context, chunks, normed.y_td, dn_td);
     }
@@ -92,7 +91,6 @@ class HeadSegment final : public Segment {
           is_f32 ? chunks.logits : stream.allocate(DType::f32, {most, local_vocabulary});
       return chunks;
     }
-    chunks.stats = stream.allocate(DType::f32, {most, 3});
     chunks.combined = stream.allocate(DType::f32, {most, 3});
     return chunks;
   }
@@ -107,7 +105,9 @@ class HeadSegment final : public Segment {
     Tensor logits = chunks.first(chunks.logits);
     kernels::linear_forward(context.stream, chunks.of(n_td), weight(), Tensor(), logits);
     if (model_.options.loss) return;
-    Tensor stats = chunks.first(chunks.stats);
+    // Anew for every chunk: the other shards may still be reading the one before.
+    chunks.stats = context.stream.allocate(DType::f32, {chunks.count(), 3});
+    Tensor stats = chunks.stats;
     kernels::cross_entropy_stats(context.stream, logits, chunks.of(context.batch.labels_t),
                                  vocabulary_begin_, stats);
   }

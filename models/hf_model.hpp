@@ -34,7 +34,8 @@ struct SaveOptions {
   std::uint64_t max_shard_bytes = std::uint64_t{5} << 30;
 };
 
-// generation_config.json and the files of a tokenizer, where there are such.
+// generation_config.json and the files of a tokenizer, where there are such and the writer does not
+// have them yet.
 Status copy_companion_files(const std::string& from_directory, const DirectoryWriter& to);
 
 // Whole tensors from the parts that the shards of one replica hold. Holds only references; memory

@@ -28,6 +28,8 @@ void to_half(std::span<const float> values, DType dtype, std::uint16_t* out) {
 
 Status copy_companion_files(const std::string& from_directory, const DirectoryWriter& to) {
   for (const std::string_view name : companion_files) {
+    // What is already there, the writer of the directory knows better.
+    if (exists(join_path(to.temporary_path(), name))) continue;
     if (!exists(join_path(from_directory, name))) continue;
     COLLIE_TRY(const std::string content,
                read_file_inside(from_directory, name, limits::json_bytes_max));

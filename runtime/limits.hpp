@@ -52,8 +52,7 @@ inline constexpr std::size_t inbox_messages_max = std::size_t{1} << 20;
 inline constexpr int stream_depth_max = 4;  // actions a shard may enqueue ahead of completion
 
 // Waits.
-inline constexpr int step_deadline_s = 3600;  // a step that makes no progress for this long
-inline constexpr int shutdown_deadline_ms = 10'000;
+inline constexpr int progress_deadline_s = 600;  // no shard completes any work for this long
 
 static_assert(safetensors_header_bytes_max <= json_bytes_max);
 

@@ -24,7 +24,9 @@ Result<int> evaluate(const EvaluateArguments& arguments) {
     config.model.tokenizer_vocab_size = 0;
     config.checkpoint.resume = "never";
   }
-  COLLIE_TRY(Trainer trainer, Trainer::create(config));
+  TrainerOptions options;
+  options.only_evaluates = true;
+  COLLIE_TRY(Trainer trainer, Trainer::create(config, options));
   COLLIE_TRY(const EvaluationEvent evaluation, trainer.evaluate());
   print_row("loss", fmt::format("{:.6f}", evaluation.loss));
   print_row("perplexity", fmt::format("{:.4f}", evaluation.perplexity));

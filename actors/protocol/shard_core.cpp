@@ -38,6 +38,7 @@ ShardCore::ShardCore(ShardCoreConfig config)
       activation_credit_(config_.credit),
       gradient_credit_(config_.credit) {
   COLLIE_CHECK(config_.depth == 1 || config_.grid.tp == 1, "work that may pause is issued alone");
+  COLLIE_CHECK(config_.depth <= limits::stream_depth_max, "depth {}", config_.depth);
 }
 
 Stamp ShardCore::stamp(std::uint32_t micro_batch) const {
@@ -88,8 +89,9 @@ void ShardCore::receive(Message message, Commands& out) {
 }
 
 void ShardCore::begin_round(const BeginRound& begin, Commands& out) {
-  COLLIE_CHECK(phase_ == Phase::idle, "round {} began before round {} ended", begin.stamp.round,
-               round_);
+  // A round whose update the trainer refused (a loss that is not finite) ends here, unapplied.
+  COLLIE_CHECK(phase_ == Phase::idle || phase_ == Phase::awaiting_apply,
+               "round {} began before round {} ended", begin.stamp.round, round_);
   round_ = begin.stamp.round;
   mode_ = begin.mode;
   inbox_.begin_round(round_);
@@ -171,11 +173,11 @@ void ShardCore::start_backward(const Action& action, Work& work, Commands& out) 
 void ShardCore::completed(Completion completion, Commands& out) {
   if (phase_ == Phase::failed) return;
   --in_flight_;
+  ++works_completed_;
   if (completion.error) {
     phase_ = Phase::failed;
-    out.emplace_back(
-        Send{Address{Role::trainer, {}},
-             Failed{completion.stamp, shard_address(config_.self), std::move(*completion.error)}});
+    out.emplace_back(Send{Address{Role::trainer, {}}, Failed{stamp(0), shard_address(config_.self),
+                                                             std::move(*completion.error)}});
     return;
   }
   if (completion.paused) {
@@ -329,6 +331,10 @@ void ShardCore::apply_when_told(Commands& out) {
 }
 
 std::string ShardCore::describe() const {
+  return fmt::format("{} after {} works", describe_wait(), works_completed_);
+}
+
+std::string ShardCore::describe_wait() const {
   const std::string who = to_string(config_.self);
   if (paused_) {
     return fmt::format("{} waits for the other shards' part of reduction {} of micro-batch {}", who,

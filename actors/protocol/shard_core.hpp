@@ -40,7 +40,7 @@ class ShardCore {
   void receive(Message message, Commands& out);
   void completed(Completion completion, Commands& out);
 
-  // One line for a stuck run: what this shard waits for.
+  // One line for a stuck run: what this shard waits for. Changes whenever it gets on.
   std::string describe() const;
   const Inbox& inbox() const { return inbox_; }
   bool idle() const { return phase_ == Phase::idle; }
@@ -52,7 +52,7 @@ class ShardCore {
   enum class Phase {
     idle,            // between rounds
     program,         // walking the program
-    preparing,       // exchanges_[exchange_]: own contribution is being made
+    preparing,       // config_.exchanges[exchange_]: own contribution is being made
     exchanging,      // ... the others' are awaited
     combining,       // ... and are being combined
     reporting,       // losses and squares are being computed
@@ -61,6 +61,7 @@ class ShardCore {
     failed,
   };
 
+  std::string describe_wait() const;
   void begin_round(const BeginRound& begin, Commands& out);
   void advance(Commands& out);
   bool can_start(const Action& action) const;
@@ -97,6 +98,7 @@ class ShardCore {
   std::vector<Action> program_;
   std::size_t cursor_ = 0;
   int in_flight_ = 0;
+  std::uint64_t works_completed_ = 0;
   int activation_credit_ = 0;  // what this shard may still send to the next stage
   int gradient_credit_ = 0;    // ... and to the stage before
   // The reduction at which the current work is paused.

@@ -105,22 +105,25 @@ double TrainerCore::sum_of_squares() const {
 }
 
 Status TrainerCore::check_finite() const {
+  const bool trains = request_.mode == Mode::train;
+  const std::string what = fmt::format("{} {}", trains ? "step" : "evaluation batch",
+                                       trains ? request_.step + 1 : request_.step);
+  const std::string remedy =
+      trains ? "the step was not applied; lower train.lr or inspect the data of this step"
+             : "the parameters have diverged, or the data is broken";
   for (int replica = 0; replica < grid_.dp; ++replica) {
     const auto& losses = report({replica, grid_.pp - 1, 0}).losses;
     for (std::size_t mb = 0; mb < losses.size(); ++mb) {
       if (std::isfinite(losses[mb])) continue;
       return make_error(ErrorCode::non_finite,
-                        "step {}: the loss of replica {} micro-batch {} is {}; the step was not "
-                        "applied; lower train.lr or inspect the data of this step",
-                        request_.step + 1, replica, mb, losses[mb]);
+                        "{}: the loss of replica {} micro-batch {} is {}; {}", what, replica, mb,
+                        losses[mb], remedy);
     }
   }
   for (const auto& slot : reports_) {
     if (slot->first_non_finite.empty()) continue;
-    return make_error(ErrorCode::non_finite,
-                      "step {}: the gradient of {} ({}) is not finite; the step was not applied; "
-                      "lower train.lr or inspect the data of this step",
-                      request_.step + 1, slot->first_non_finite, to_string(slot->from));
+    return make_error(ErrorCode::non_finite, "{}: the gradient of {} ({}) is not finite; {}", what,
+                      slot->first_non_finite, to_string(slot->from), remedy);
   }
   return ok_status();
 }
