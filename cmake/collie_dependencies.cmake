@@ -6,7 +6,7 @@ find_package(simdjson REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(hwy REQUIRED)
 find_package(dnnl REQUIRED)
-find_package(CAF 0.17.6 REQUIRED)
+find_package(CAF 0.17.6...<0.18 REQUIRED)  # 0.18 has another API
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)

@@ -25,6 +25,20 @@ BOOST_AUTO_TEST_CASE(actors_and_simulation_end_in_the_same_parameters) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_loss_in_several_chunks_is_shared_by_tensor_shards) {
+  // 400 tokens are two chunks of logits: what is gathered for the first must outlive the second.
+  TinyRun run{.grid = {1, 2, 2}};
+  run.micro_batches = 2;
+  run.rows = 50;
+  const TinyOutcome shards = run_locally(run, 1, 5);
+  BOOST_CHECK_EQUAL(shards.hash, simulate(run, 1, 5).hash);
+  run.grid = {1, 1, 1};
+  const TinyOutcome alone = simulate(run, 1, 5);
+  for (std::size_t step = 0; step < 5; ++step) {
+    BOOST_CHECK_CLOSE(shards.losses[step], alone.losses[step], 1e-3);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(scheduler_threads_do_not_change_the_parameters) {
   const TinyRun run{.grid = {2, 1, 2}};
   const std::uint64_t expected = run_locally(run, 1, 20).hash;

@@ -20,6 +20,7 @@ struct TinyRun {
   Grid grid;
   std::string schedule = "1f1b";
   int micro_batches = 4;  // per replica
+  std::int64_t rows = 1;  // of a micro-batch
   std::string family = "llama";
   bool tied = false;
   DType dtype = DType::f32;
@@ -44,21 +45,22 @@ inline Json tiny_config(const TinyRun& run) {
   return config;
 }
 
-inline MicroBatch tiny_batch(Allocator& memory, std::int64_t step, int row) {
+inline MicroBatch tiny_batch(Allocator& memory, std::int64_t step, int row, std::int64_t rows) {
   MicroBatch batch;
-  batch.rows = 1;
+  batch.rows = rows;
   batch.sequence = tiny_sequence;
-  batch.ids_t = allocate_tensor(memory, DType::i32, {tiny_sequence});
-  batch.labels_t = allocate_tensor(memory, DType::i32, {tiny_sequence});
-  batch.positions_t = allocate_tensor(memory, DType::i32, {tiny_sequence});
+  const std::int64_t tokens = rows * tiny_sequence;
+  batch.ids_t = allocate_tensor(memory, DType::i32, {tokens});
+  batch.labels_t = allocate_tensor(memory, DType::i32, {tokens});
+  batch.positions_t = allocate_tensor(memory, DType::i32, {tokens});
   std::uint64_t state = static_cast<std::uint64_t>(step * 1000 + row) * 0x9e3779b97f4a7c15U + 1;
-  for (std::int64_t t = 0; t < tiny_sequence; ++t) {
+  for (std::int64_t t = 0; t < tokens; ++t) {
     state = state * 6364136223846793005U + 1442695040888963407U;
     const auto id = static_cast<std::int32_t>((state >> 33) % 37);
     batch.ids_t.mutable_data<std::int32_t>()[t] = id;
     const bool ignored = (row + t) % 5 == 0;
     batch.labels_t.mutable_data<std::int32_t>()[t] = ignored ? ignored_label : (id * 7 + 3) % 37;
-    batch.positions_t.mutable_data<std::int32_t>()[t] = static_cast<std::int32_t>(t % 6);
+    batch.positions_t.mutable_data<std::int32_t>()[t] = static_cast<std::int32_t>(t % tiny_sequence % 6);
     batch.valid_tokens += ignored ? 0 : 1;
   }
   return batch;
@@ -85,7 +87,7 @@ class TinyGrid {
     options.credit = run_.credit;
     options.depth = run_.depth;
     options.batches = [this](Mode, std::int64_t step, int replica, int micro_batch) {
-      return tiny_batch(memory_, step, replica * run_.micro_batches + micro_batch);
+      return tiny_batch(memory_, step, replica * run_.micro_batches + micro_batch, run_.rows);
     };
     return options;
   }

@@ -1,0 +1,86 @@
+// What a plan says before a run is what the run then takes.
+#define BOOST_TEST_MODULE plan
+#include "actors/plan.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/unit/actors/measured_grid.hpp"
+
+using namespace collie;
+using namespace collie::testing;
+
+namespace {
+
+void check_prediction(const std::vector<std::string>& overrides) {
+  std::string name;
+  for (const std::string& override_text : overrides) name += override_text + " ";
+  const RunConfig config = proportioned_config(overrides);
+  Result<Plan> plan = make_plan(config);
+  BOOST_REQUIRE_MESSAGE(plan.ok(), name);
+  MeasuredGrid grid(config);
+  grid.train(3);
+  for (std::size_t i = 0; i < plan->shards.size(); ++i) {
+    const auto predicted = static_cast<double>(plan->shards[i].peak_bytes);
+    const auto measured = static_cast<double>(grid.memory_of(static_cast<int>(i)).peak_bytes);
+    BOOST_TEST_MESSAGE(fmt::format("{}shard {}: predicted {:.0f}, measured {:.0f}, ratio {:.3f}",
+                                   name, i, predicted, measured, predicted / measured));
+    BOOST_CHECK_MESSAGE(
+        predicted >= 0.9 * measured && predicted <= 1.1 * measured,
+        name << "shard " << i << " predicted " << predicted << " measured " << measured);
+  }
+}
+
+void check_grid_of(const std::string& grid) {
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    for (const char* recompute : {"none", "attention", "full"}) {
+      check_prediction(
+          {grid, std::string("model.dtype=") + dtype, std::string("train.recompute=") + recompute});
+    }
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(one_stage_takes_what_was_planned) {
+  check_grid_of("grid.pp=1");
+}
+BOOST_AUTO_TEST_CASE(two_stages_take_what_was_planned) {
+  check_grid_of("grid.pp=2");
+}
+BOOST_AUTO_TEST_CASE(two_tensor_shards_take_what_was_planned) {
+  check_grid_of("grid.tp=2");
+}
+
+BOOST_AUTO_TEST_CASE(lanes_and_schedules_are_part_of_the_plan) {
+  check_prediction({"grid.threads=2"});
+  check_prediction({"grid.pp=2", "grid.schedule=gpipe"});
+}
+
+BOOST_AUTO_TEST_CASE(a_plan_counts_every_parameter_once) {
+  const RunConfig config = proportioned_config({"grid.pp=2"});
+  Result<Plan> plan = make_plan(config);
+  BOOST_REQUIRE(plan.ok());
+  // Embedding and head 2 * 2048 * 128; a layer 4 * 128 * 128 + 3 * 128 * 344 + 2 * 128; last norm.
+  const std::int64_t expected = 2 * 2048 * 128 + 4 * (65536 + 132096 + 256) + 128;
+  BOOST_CHECK_EQUAL(plan->parameter_count, expected);
+  BOOST_CHECK_EQUAL(plan->shards[0].parameter_count + plan->shards[1].parameter_count, expected);
+  BOOST_CHECK_EQUAL(plan->shards[0].layer_begin, 0);
+  BOOST_CHECK_EQUAL(plan->shards[1].layer_end, 4);
+  BOOST_CHECK_EQUAL(plan->shards[0].micro_batches_in_flight, 2);
+  BOOST_CHECK_EQUAL(plan->shards[1].micro_batches_in_flight, 1);
+  BOOST_CHECK_EQUAL(plan->tokens_per_step, 4 * 128 * 4);
+}
+
+BOOST_AUTO_TEST_CASE(replicas_multiply_the_whole_and_a_limit_refuses_it) {
+  Result<Plan> single = make_plan(proportioned_config({}));
+  Result<Plan> doubled = make_plan(proportioned_config({"grid.dp=2"}));
+  BOOST_REQUIRE(single.ok() && doubled.ok());
+  BOOST_CHECK_EQUAL(doubled->total_bytes, 2 * single->total_bytes);
+  const auto limit = [&](std::size_t bytes) {
+    return proportioned_config({fmt::format("limits.memory_bytes={}", bytes)});
+  };
+  BOOST_CHECK(check_plan(*make_plan(limit(single->total_bytes))).ok());
+  const Status refused = check_plan(*make_plan(limit(single->total_bytes - 1)));
+  BOOST_REQUIRE(!refused.ok());
+  BOOST_CHECK(refused.error().code == ErrorCode::out_of_memory);
+}

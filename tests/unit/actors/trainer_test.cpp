@@ -1,0 +1,123 @@
+// A run that was stopped goes on as if it had not been, on its own grid or on another.
+#define BOOST_TEST_MODULE trainer
+#include "actors/trainer.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <filesystem>
+#include <random>
+
+#include "runtime/checkpoint_files.hpp"
+#include "runtime/hash.hpp"
+#include "tests/unit/actors/tiny_trainer.hpp"
+
+using namespace collie;
+using namespace collie::testing;
+
+namespace {
+
+TrainingReport report_of(Result<TrainingReport> result) {
+  BOOST_REQUIRE_MESSAGE(result.ok(), test::message_of(result));
+  return std::move(result).value();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_resumed_run_ends_like_one_that_was_never_stopped) {
+  TinyTrainer tiny;
+  const TrainingReport whole = report_of(tiny.train("whole"));
+  std::mt19937 random(11);
+  for (int trial = 0; trial < 3; ++trial) {
+    const std::int64_t stop = 1 + static_cast<std::int64_t>(random() % (tiny_steps - 1));
+    const std::string run = fmt::format("stopped{}", trial);
+    const TrainingReport stopped = report_of(tiny.train(run, {}, stop));
+    BOOST_CHECK(stopped.stopped_early);
+    BOOST_CHECK_EQUAL(stopped.steps_done, stop);
+    BOOST_CHECK(stopped.parameter_hash != whole.parameter_hash);
+    const TrainingReport resumed = report_of(tiny.train(run));
+    BOOST_CHECK_EQUAL(resumed.steps_done, tiny_steps);
+    BOOST_CHECK_EQUAL(resumed.parameter_hash, whole.parameter_hash);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_run_resumes_on_another_grid) {
+  TinyTrainer tiny;
+  const TrainingReport whole = report_of(tiny.train("whole", {"grid.pp=1"}));
+  const std::vector<std::vector<std::string>> grids{
+      {"grid.pp=2"},
+      {"grid.pp=1", "grid.dp=2", "train.accumulation=2"},
+      {"grid.pp=1", "grid.tp=2"}};
+  for (std::size_t i = 0; i < grids.size(); ++i) {
+    const std::string run = fmt::format("grid{}", i);
+    report_of(tiny.train(run, {"grid.pp=1"}, 5));
+    const TrainingReport resumed = report_of(tiny.train(run, grids[i]));
+    BOOST_CHECK_SMALL((resumed.final_loss - whole.final_loss) / whole.final_loss, 1e-5);
+    if (i == 0) BOOST_CHECK_EQUAL(resumed.parameter_hash, whole.parameter_hash);
+  }
+}
+
+// Saved at a step, loaded on another grid and saved again at once: the same bytes, state included.
+BOOST_AUTO_TEST_CASE(loading_on_another_grid_changes_no_bit) {
+  const std::vector<std::string> stop_there{"grid.pp=1", "train.max_steps=5"};
+  for (const std::vector<std::string>& other :
+       {std::vector<std::string>{"grid.pp=2"},
+        {"grid.pp=1", "grid.tp=2"},
+        {"grid.pp=2", "grid.tp=2"},
+        {"grid.pp=1", "grid.dp=2", "train.accumulation=2"}}) {
+    TinyTrainer tiny;
+    report_of(tiny.train("first", stop_there));
+    std::vector<std::string> overrides{
+        "train.max_steps=5",
+        "checkpoint.resume=" + checkpoint_directory(tiny.directory("first"), 5)};
+    overrides.insert(overrides.end(), other.begin(), other.end());
+    Result<Trainer> again = Trainer::create(tiny.config("again", overrides));
+    BOOST_REQUIRE_MESSAGE(again.ok(), test::message_of(again));
+    const TrainingReport loaded = report_of(again->run());
+    BOOST_CHECK_EQUAL(loaded.steps_done, 5);
+    Result<Checkpoint> original =
+        Checkpoint::open(checkpoint_directory(tiny.directory("first"), 5));
+    BOOST_REQUIRE(original.ok());
+    BOOST_CHECK_EQUAL(hash_text(loaded.parameter_hash),
+                      original->run()["parameter_hash"].get<std::string>());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_damaged_newest_checkpoint_is_passed_over_with_a_warning) {
+  TinyTrainer tiny;
+  const TrainingReport whole = report_of(tiny.train("whole"));
+  report_of(tiny.train("run", {"checkpoint.every_steps=2"}, 6));
+  std::string victim;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(checkpoint_directory(tiny.directory("run"), 6))) {
+    if (entry.path().extension() == ".safetensors") victim = entry.path();
+  }
+  std::filesystem::resize_file(victim, std::filesystem::file_size(victim) - 1);
+  std::atomic<bool> stop{false};
+  auto watcher = std::make_shared<Watcher>(stop, 0);
+  Result<Trainer> trainer = Trainer::create(tiny.config("run"));
+  BOOST_REQUIRE_MESSAGE(trainer.ok(), test::message_of(trainer));
+  trainer->add_callback(watcher);
+  const TrainingReport resumed = report_of(trainer->run());
+  BOOST_CHECK_EQUAL(resumed.parameter_hash, whole.parameter_hash);
+  BOOST_REQUIRE_EQUAL(watcher->warnings.size(), 1U);
+  BOOST_CHECK(watcher->warnings[0].find("checkpoint-6") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint) {
+  TinyTrainer tiny;
+  const auto result =
+      tiny.train("run", {"train.lr=1e30", "train.warmup_steps=0", "checkpoint.every_steps=1"});
+  test::check_error(result, ErrorCode::non_finite, "step ");
+  Result<FoundCheckpoint> found = find_latest_checkpoint(tiny.directory("run"));
+  BOOST_REQUIRE(found.ok() && found->checkpoint.has_value());
+  Result<TensorDirectory> tensors = found->checkpoint->open_tensors("parameters");
+  BOOST_REQUIRE(tensors.ok());
+  for (const std::string& name : tensors->names()) {
+    const Tensor tensor = tensors->tensor(name).value();
+    const float* values = tensor.data<float>();
+    for (std::int64_t i = 0; i < tensor.element_count(); ++i) {
+      BOOST_REQUIRE(std::isfinite(values[i]));
+    }
+  }
+  BOOST_CHECK(!exists(join_path(tiny.directory("run"), "model")));
+}
