@@ -39,7 +39,22 @@ class BadInput(CliTest):
         self.assertIn("none.txt", self.refuse(*self.tiny("data.train=none.txt")))
         (self.root / "empty.txt").write_text("")
         self.refuse(*self.tiny("data.train=empty.txt"))
+        self.assertIn("grid.pp", self.refuse(*self.tiny("grid.pp=100000")))
+        self.assertIn("stages", self.refuse(*self.tiny("grid.pp=40")))
         self.assertFalse((self.root / "runs").exists(), "a refused run must write nothing")
+
+    def test_data_without_labels(self):
+        (self.root / "mute.jsonl").write_text('{"input": "a question", "output": ""}\n' * 50)
+        line = self.refuse(*self.tiny("data.train=mute.jsonl"))
+        self.assertIn("mute.jsonl", line)
+        self.assertFalse((self.root / "runs").exists(), "a refused run must write nothing")
+
+    def test_loss_that_is_not_finite(self):
+        line = self.refuse(*self.tiny("train.lr=LR", "train.warmup_steps=0",
+                                      "train.optimizer.weight_decay=0"), "--quiet")
+        self.assertRegex(line, r"step \d+: the (loss|gradient) of .* not applied")
+        left = [path.name for path in (self.root / "runs/tiny").iterdir()]
+        self.assertEqual(left, ["metrics.jsonl"], "half-written files stayed")
 
     def test_directories(self):
         self.assertIn("nowhere", self.refuse("inspect", "nowhere"))

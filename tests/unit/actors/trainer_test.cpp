@@ -5,10 +5,12 @@
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <random>
 
+#include "actors/training_grid.hpp"
 #include "runtime/checkpoint_files.hpp"
-#include "runtime/hash.hpp"
 #include "tests/unit/actors/tiny_trainer.hpp"
 
 using namespace collie;
@@ -19,6 +21,17 @@ namespace {
 TrainingReport report_of(Result<TrainingReport> result) {
   BOOST_REQUIRE_MESSAGE(result.ok(), test::message_of(result));
   return std::move(result).value();
+}
+
+// Name and bytes of every file of tensors in a checkpoint.
+std::map<std::string, std::string> tensor_files(const std::string& checkpoint) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(checkpoint)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    files[entry.path().filename()] = {std::istreambuf_iterator<char>(file), {}};
+  }
+  return files;
 }
 
 }  // namespace
@@ -58,27 +71,27 @@ BOOST_AUTO_TEST_CASE(a_run_resumes_on_another_grid) {
 
 // Saved at a step, loaded on another grid and saved again at once: the same bytes, state included.
 BOOST_AUTO_TEST_CASE(loading_on_another_grid_changes_no_bit) {
-  const std::vector<std::string> stop_there{"grid.pp=1", "train.max_steps=5"};
-  for (const std::vector<std::string>& other :
-       {std::vector<std::string>{"grid.pp=2"},
-        {"grid.pp=1", "grid.tp=2"},
-        {"grid.pp=2", "grid.tp=2"},
-        {"grid.pp=1", "grid.dp=2", "train.accumulation=2"}}) {
-    TinyTrainer tiny;
-    report_of(tiny.train("first", stop_there));
-    std::vector<std::string> overrides{
-        "train.max_steps=5",
-        "checkpoint.resume=" + checkpoint_directory(tiny.directory("first"), 5)};
-    overrides.insert(overrides.end(), other.begin(), other.end());
-    Result<Trainer> again = Trainer::create(tiny.config("again", overrides));
-    BOOST_REQUIRE_MESSAGE(again.ok(), test::message_of(again));
-    const TrainingReport loaded = report_of(again->run());
-    BOOST_CHECK_EQUAL(loaded.steps_done, 5);
-    Result<Checkpoint> original =
-        Checkpoint::open(checkpoint_directory(tiny.directory("first"), 5));
-    BOOST_REQUIRE(original.ok());
-    BOOST_CHECK_EQUAL(hash_text(loaded.parameter_hash),
-                      original->run()["parameter_hash"].get<std::string>());
+  TinyTrainer tiny;
+  report_of(tiny.train("first", {"grid.pp=1"}, 5));
+  const std::string original = checkpoint_directory(tiny.directory("first"), 5);
+  const std::vector<std::vector<std::string>> grids{
+      {"grid.pp=2"},
+      {"grid.pp=1", "grid.tp=2"},
+      {"grid.pp=2", "grid.tp=2"},
+      {"grid.pp=1", "grid.dp=2", "train.accumulation=2"}};
+  for (std::size_t i = 0; i < grids.size(); ++i) {
+    std::vector<std::string> overrides = grids[i];
+    overrides.push_back("checkpoint.resume=" + original);
+    const std::string run = fmt::format("again{}", i);
+    auto grid = TrainingGrid::create(tiny.config(run, overrides), RunKind::train, nullptr);
+    BOOST_REQUIRE_MESSAGE(grid.ok(), test::message_of(grid));
+    BOOST_CHECK_EQUAL((*grid)->resumed_step(), 5);
+    BOOST_REQUIRE(make_directories(tiny.directory(run)).ok());
+    const auto copy = (*grid)->save_checkpoint(5);
+    BOOST_REQUIRE_MESSAGE(copy.ok(), test::message_of(copy));
+    const auto expected = tensor_files(original);
+    BOOST_CHECK_EQUAL(expected.size(), 3U);  // parameters and AdamW's two moments
+    BOOST_CHECK(tensor_files(*copy) == expected);
   }
 }
 
