@@ -44,14 +44,15 @@ class BadInput(CliTest):
         self.assertFalse((self.root / "runs").exists(), "a refused run must write nothing")
 
     def test_data_without_labels(self):
-        (self.root / "mute.jsonl").write_text('{"input": "a question", "output": ""}\n' * 50)
+        endless = "a question without an end " * 100
+        (self.root / "mute.jsonl").write_text('{"input": "%s", "output": "no"}\n' % endless)
         line = self.refuse(*self.tiny("data.train=mute.jsonl"))
-        self.assertIn("mute.jsonl", line)
+        self.assertIn("data.sequence_length", line)
         self.assertFalse((self.root / "runs").exists(), "a refused run must write nothing")
 
     def test_loss_that_is_not_finite(self):
-        line = self.refuse(*self.tiny("train.lr=LR", "train.warmup_steps=0",
-                                      "train.optimizer.weight_decay=0"), "--quiet")
+        line = self.refuse(*self.tiny("train.lr=1000", "train.warmup_steps=0",
+                                      "train.optimizer.weight_decay=1"), "--quiet")
         self.assertRegex(line, r"step \d+: the (loss|gradient) of .* not applied")
         left = [path.name for path in (self.root / "runs/tiny").iterdir()]
         self.assertEqual(left, ["metrics.jsonl"], "half-written files stayed")

@@ -17,11 +17,11 @@ namespace {
 constexpr double allowed_ratio = 1.2;
 
 ModelTraits traits_of_model() {  // 75 million parameters: 150 MB in bfloat16, 300 MB in float32
-  const Json config{{"model_type", "llama"},       {"vocab_size", 16000},
-                    {"hidden_size", 1024},         {"intermediate_size", 2816},
-                    {"num_hidden_layers", 3},      {"num_attention_heads", 8},
-                    {"num_key_value_heads", 8},    {"max_position_embeddings", 128},
-                    {"rms_norm_eps", 1e-5},        {"tie_word_embeddings", false}};
+  const Json config{{"model_type", "llama"},    {"vocab_size", 16000},
+                    {"hidden_size", 1024},      {"intermediate_size", 2816},
+                    {"num_hidden_layers", 3},   {"num_attention_heads", 8},
+                    {"num_key_value_heads", 8}, {"max_position_embeddings", 128},
+                    {"rms_norm_eps", 1e-5},     {"tie_word_embeddings", false}};
   Result<ModelTraits> traits = parse_model_config(config, "test");
   BOOST_REQUIRE_MESSAGE(traits.ok(), test::message_of(traits));
   return std::move(traits).value();

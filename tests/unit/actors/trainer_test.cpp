@@ -118,8 +118,8 @@ BOOST_AUTO_TEST_CASE(a_damaged_newest_checkpoint_is_passed_over_with_a_warning) 
 
 BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_ends_the_run_and_spares_the_checkpoint) {
   TinyTrainer tiny;
-  const auto result =
-      tiny.train("run", {"train.lr=1e30", "train.warmup_steps=0", "checkpoint.every_steps=1"});
+  const auto result = tiny.train("run", {"train.lr=1000", "train.optimizer.weight_decay=1",
+                                         "train.warmup_steps=0", "checkpoint.every_steps=1"});
   test::check_error(result, ErrorCode::non_finite, "step ");
   Result<FoundCheckpoint> found = find_latest_checkpoint(tiny.directory("run"));
   BOOST_REQUIRE(found.ok() && found->checkpoint.has_value());
