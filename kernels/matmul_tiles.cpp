@@ -27,11 +27,19 @@ TileSize transposed_tile(const Product& product) {
   return {even_piece(product.m, ceil_div(product.m, row_tiles), 16), columns, product.k};
 }
 
+// Few rows are one row tile, so only columns are left to share: an even number of pieces, so that
+// two threads end together, as long as a piece keeps a useful width.
+TileSize column_tile(const Product& product) {
+  std::int64_t pieces = ceil_div(product.n, 384);
+  if (pieces % 2 != 0 && product.n / (pieces + 1) >= 128) ++pieces;
+  return {product.m, even_piece(product.n, ceil_div(product.n, pieces), 32), product.k};
+}
+
 }  // namespace
 
 TileSize tile_size(const Product& product) {
   if (product.a_row == 1 && product.a_column != 1) return transposed_tile(product);
-  if (product.m < 512) return {product.m, even_piece(product.n, 384, 64), product.k};
+  if (product.m < 512) return column_tile(product);
   const std::int64_t rows = even_piece(product.m, 256, 16);
   // Over a long reduction brgemm streams all of w past each row tile. In float32 narrow tiles keep
   // it cached; in bf16 a reduction in parts is the faster way.

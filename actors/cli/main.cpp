@@ -12,8 +12,10 @@ namespace collie::cli {
 namespace {
 
 constexpr const char* exit_code_help =
-    "Exit codes: 0 done (also after Ctrl-C, when the run was saved), 2 an input, a file, the memory or\n"
-    "the numbers cannot be used (one line says which), 130 a second Ctrl-C, 134 a broken invariant.\n"
+    "Exit codes: 0 done (also after Ctrl-C, when the run was saved), 2 an input, a file, the "
+    "memory or\n"
+    "the numbers cannot be used (one line says which), 130 a second Ctrl-C, 134 a broken "
+    "invariant.\n"
     "`collie-actor-node VERB --help` explains a verb.";
 
 int usage_error(std::string message) {

@@ -60,7 +60,8 @@ inline MicroBatch tiny_batch(Allocator& memory, std::int64_t step, int row, std:
     batch.ids_t.mutable_data<std::int32_t>()[t] = id;
     const bool ignored = (row + t) % 5 == 0;
     batch.labels_t.mutable_data<std::int32_t>()[t] = ignored ? ignored_label : (id * 7 + 3) % 37;
-    batch.positions_t.mutable_data<std::int32_t>()[t] = static_cast<std::int32_t>(t % tiny_sequence % 6);
+    batch.positions_t.mutable_data<std::int32_t>()[t] =
+        static_cast<std::int32_t>(t % tiny_sequence % 6);
     batch.valid_tokens += ignored ? 0 : 1;
   }
   return batch;
