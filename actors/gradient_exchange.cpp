@@ -1,120 +1,14 @@
 #include "actors/gradient_exchange.hpp"
 
-#include <algorithm>
-#include <numeric>
-
-#include "kernels/elementwise.hpp"
+#include "models/gradient_buckets.hpp"
 
 namespace collie {
-
-namespace {
-
-bool is_group_parameter(const ParameterSpec& spec) {
-  return spec.gradient_group_end > spec.gradient_group_begin + 1;
-}
-
-bool is_tied_copy(const ParameterSpec& spec) {
-  return !spec.tied_to.empty();
-}
-
-Tensor flattened(const Tensor& tensor) {
-  return tensor.reshaped({tensor.element_count()});
-}
-
-// The parameters whose gradients travel in shard_gradients, and where each stands in the pack.
-struct Packed {
-  int index;
-  std::int64_t begin, end;
-};
-
-std::vector<Packed> packed_parameters(const Parameters& parameters) {
-  std::vector<Packed> packed;
-  std::int64_t end = 0;
-  for (int index = 0; index < parameters.count(); ++index) {
-    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-    if (!is_group_parameter(spec)) continue;
-    packed.push_back({index, end, end + spec.local_count()});
-    end = packed.back().end;
-  }
-  return packed;
-}
-
-Tensor pack_group_gradients(Stream& stream, Parameters& parameters) {
-  const std::vector<Packed> packed = packed_parameters(parameters);
-  const std::int64_t count = packed.empty() ? 0 : packed.back().end;
-  Tensor pack = stream.allocate(DType::f32, {count});
-  for (const Packed& entry : packed) {
-    Tensor target = pack.rows(entry.begin, entry.end);
-    kernels::cast(stream, flattened(parameters.gradient(entry.index)), target);
-  }
-  return pack;
-}
-
-void sum_group_gradients(Stream& stream, Parameters& parameters, const std::vector<Tensor>& parts) {
-  for (const Packed& entry : packed_parameters(parameters)) {
-    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(entry.index)];
-    std::vector<Tensor> slices;
-    for (int rank = spec.gradient_group_begin; rank < spec.gradient_group_end; ++rank) {
-      slices.push_back(parts[static_cast<std::size_t>(rank)].rows(entry.begin, entry.end));
-    }
-    Tensor gradient = flattened(parameters.gradient(entry.index));
-    kernels::sum_in_order(stream, slices, gradient);
-  }
-}
-
-// The gradient of the tied embedding on this stage: the table itself, or the head's copy of it.
-Tensor tied_gradient(Parameters& parameters) {
-  for (int index = 0; index < parameters.count(); ++index) {
-    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-    if (is_tied_copy(spec)) return flattened(parameters.gradient(index));
-  }
-  return flattened(parameters.gradient(0));  // the embedding is declared first
-}
-
-Tensor copy_of(Stream& stream, const Tensor& tensor) {
-  Tensor copy = stream.allocate(tensor.dtype(), tensor.shape());
-  kernels::cast(stream, tensor, copy);
-  return copy;
-}
-
-// Rank r of n owns [r, r + 1) / n of the flat gradient, in whole cache lines.
-std::pair<std::int64_t, std::int64_t> slice_of(std::int64_t count, int rank, int ranks) {
-  constexpr std::int64_t line_elements = 16;
-  const std::int64_t lines = (count + line_elements - 1) / line_elements;
-  const auto boundary = [&](int r) { return std::min(count, lines * r / ranks * line_elements); };
-  return {boundary(rank), boundary(rank + 1)};
-}
-
-void sum_own_slice(Stream& stream, Parameters& parameters, int rank,
-                   const std::vector<Tensor>& parts) {
-  Tensor& gradients = parameters.gradients();
-  const auto [begin, end] =
-      slice_of(gradients.element_count(), rank, static_cast<int>(parts.size()));
-  std::vector<Tensor> slices;
-  for (const Tensor& part : parts) slices.push_back(part.rows(begin, end));
-  Tensor target = gradients.rows(begin, end);
-  kernels::sum_in_order(stream, slices, target);
-}
-
-void copy_other_slices(Stream& stream, Parameters& parameters, int rank,
-                       const std::vector<Tensor>& parts) {
-  Tensor& gradients = parameters.gradients();
-  const int ranks = static_cast<int>(parts.size());
-  for (int other = 0; other < ranks; ++other) {
-    if (other == rank) continue;
-    const auto [begin, end] = slice_of(gradients.element_count(), other, ranks);
-    Tensor target = gradients.rows(begin, end);
-    kernels::cast(stream, parts[static_cast<std::size_t>(other)].rows(begin, end), target);
-  }
-}
-
-}  // namespace
 
 std::vector<Exchange> gradient_exchanges(const Grid& grid, const ShardId& self,
                                          const std::vector<ParameterSpec>& specs,
                                          bool tied_embeddings) {
   std::vector<Exchange> exchanges;
-  if (std::ranges::any_of(specs, is_group_parameter)) {
+  if (has_shared_parameters(specs)) {
     exchanges.push_back({Purpose::shard_gradients, tensor_group(grid, self), self.tensor});
   }
   const bool ends_pipeline = self.stage == 0 || self.stage == grid.pp - 1;
@@ -133,9 +27,9 @@ Tensor prepare_exchange(Stream& stream, StageModel& model, Purpose purpose) {
   Parameters& parameters = model.parameters();
   switch (purpose) {
     case Purpose::shard_gradients:
-      return pack_group_gradients(stream, parameters);
+      return pack_shared_gradients(stream, parameters);
     case Purpose::tied_gradients:
-      return copy_of(stream, tied_gradient(parameters));
+      return copy_tied_gradient(stream, parameters);
     default:
       return parameters.gradients();
   }
@@ -146,13 +40,11 @@ void combine_exchange(Stream& stream, StageModel& model, const ShardId& self, Pu
   Parameters& parameters = model.parameters();
   switch (purpose) {
     case Purpose::shard_gradients:
-      sum_group_gradients(stream, parameters, parts);
+      sum_shared_gradients(stream, parameters, parts);
       break;
-    case Purpose::tied_gradients: {
-      Tensor target = tied_gradient(parameters);
-      kernels::sum_in_order(stream, parts, target);
+    case Purpose::tied_gradients:
+      sum_tied_gradients(stream, parameters, parts);
       break;
-    }
     case Purpose::replica_sum:
       sum_own_slice(stream, parameters, self.replica, parts);
       break;

@@ -24,6 +24,7 @@ class LocalWorld : public World {
         system_(configure(config_, scheduler_threads)),
         trainer_(options_.run, 0, options_.grid),
         self_(system_) {
+    check_executors(options_, executors);
     auto directory = std::make_shared<Directory>();
     directory->grid = options_.grid;
     directory->trainer = self_;
@@ -138,7 +139,7 @@ class LocalWorld : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_local_world(WorldOptions options, Executors executors,
+std::unique_ptr<World> make_local_world(WorldOptions options, const Executors& executors,
                                         int scheduler_threads) {
   return std::make_unique<LocalWorld>(std::move(options), executors, scheduler_threads);
 }

@@ -25,7 +25,7 @@ struct Stamp {
   std::uint32_t micro_batch = 0;
 };
 
-enum class Role { trainer, feeder, saver, shard };
+enum class Role { trainer, feeder, shard };
 
 struct Address {
   Role role = Role::trainer;

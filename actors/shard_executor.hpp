@@ -12,14 +12,6 @@
 
 namespace collie {
 
-class ShardExecutor {
- public:
-  virtual ~ShardExecutor() = default;
-  // done is called once, when the work has finished or paused; on the stream's thread, so it should
-  // only post a message.
-  virtual void execute(Work work, std::function<void(Completion)> done) = 0;
-};
-
 struct ModelExecutorOptions {
   Grid grid;
   ShardId self;
@@ -30,13 +22,15 @@ struct ModelExecutorOptions {
   bool trains = true;  // false: no gradients, no optimizer
 };
 
-class ModelExecutor : public ShardExecutor {
+class ModelExecutor {
  public:
   static Result<std::unique_ptr<ModelExecutor>> create(const ModelTraits& traits,
                                                        ModelExecutorOptions options);
-  ~ModelExecutor() override;
+  ~ModelExecutor();
 
-  void execute(Work work, std::function<void(Completion)> done) override;
+  // done is called once, when the work has finished or paused; on the stream's thread, so it should
+  // only post a message.
+  void execute(Work work, std::function<void(Completion)> done);
 
   // Between rounds only, when nothing is on the stream.
   Stream& stream();

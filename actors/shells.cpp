@@ -35,7 +35,6 @@ void perform(caf::stateful_actor<ShardState>* self, Commands commands) {
 const caf::actor& actor_at(const Directory& directory, const Address& address) {
   switch (address.role) {
     case Role::trainer:
-    case Role::saver:
       return directory.trainer;
     case Role::feeder:
       return directory.feeder;
@@ -46,7 +45,8 @@ const caf::actor& actor_at(const Directory& directory, const Address& address) {
 }
 
 caf::behavior shard_actor(caf::stateful_actor<ShardState>* self,
-                          std::shared_ptr<const ShardCoreConfig> config, ModelExecutor* executor) {
+                          const std::shared_ptr<const ShardCoreConfig>& config,
+                          ModelExecutor* executor) {
   self->state.core = std::make_unique<ShardCore>(*config);
   self->state.executor = executor;
   return {

@@ -15,7 +15,8 @@ struct ShardState {
   std::shared_ptr<const Directory> directory;
 };
 caf::behavior shard_actor(caf::stateful_actor<ShardState>* self,
-                          std::shared_ptr<const ShardCoreConfig> config, ModelExecutor* executor);
+                          const std::shared_ptr<const ShardCoreConfig>& config,
+                          ModelExecutor* executor);
 
 struct FeederState {
   static inline const char* name = "feeder";

@@ -23,6 +23,7 @@ class SimulatedWorld : public World {
         trainer_(options_.run, 0, options_.grid),
         feeder_(options_.run, 0, options_.grid, options_.batches),
         works_(executors_.size()) {
+    check_executors(options_, executors_);
     for (std::size_t i = 0; i < executors_.size(); ++i) {
       const ShardId self = shard_at(options_.grid, static_cast<int>(i));
       shards_.emplace_back(shard_core_config(options_, self, executors_[i]->exchanges()));

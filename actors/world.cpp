@@ -2,6 +2,12 @@
 
 namespace collie {
 
+void check_executors(const WorldOptions& options, const Executors& executors) {
+  COLLIE_CHECK(executors.size() == static_cast<std::size_t>(options.grid.shard_count()),
+               "{} executors for a grid of {} shards", executors.size(),
+               options.grid.shard_count());
+}
+
 ShardCoreConfig shard_core_config(const WorldOptions& options, const ShardId& self,
                                   std::vector<Exchange> exchanges) {
   ShardCoreConfig config;

@@ -35,11 +35,12 @@ class World {
 ShardCoreConfig shard_core_config(const WorldOptions& options, const ShardId& self,
                                   std::vector<Exchange> exchanges);
 
-// Executors are borrowed, in the order of index_of, and must outlive the world.
+// Executors are borrowed, one for each shard in the order of index_of, and must outlive the world.
 using Executors = std::vector<ModelExecutor*>;
+void check_executors(const WorldOptions& options, const Executors& executors);
 
 // scheduler_threads: of the actor system; the shards' streams have threads of their own.
-std::unique_ptr<World> make_local_world(WorldOptions options, Executors executors,
+std::unique_ptr<World> make_local_world(WorldOptions options, const Executors& executors,
                                         int scheduler_threads);
 
 struct SimulationOptions {

@@ -7,7 +7,7 @@
 
 namespace collie {
 
-// One replica's micro-batch of a step. loss_scale is set by the feeder.
+// One replica's micro-batch of a step; its loss_scale is the feeder's to set.
 using BatchSource =
     std::function<MicroBatch(Mode mode, std::int64_t step, int replica, int micro_batch)>;
 

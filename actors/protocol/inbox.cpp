@@ -34,6 +34,10 @@ InboxKey key_of(const Message& message) {
   return key;
 }
 
+InboxKey apply_key(std::uint32_t round) {
+  return {round, 0, kind_of<Apply>(), 0, 0, 0};
+}
+
 InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch) {
   return {round, micro_batch, kind_of<Tokens>(), 0, 0, 0};
 }
@@ -57,9 +61,13 @@ void Inbox::begin_round(std::uint32_t round) {
   std::erase_if(waiting_, [round](const auto& entry) { return entry.first.round < round; });
 }
 
-Inbox::Verdict Inbox::accept(Message message) {
+bool Inbox::is_of_run(const Message& message) const {
   const Stamp& stamp = stamp_of(message);
-  if (stamp.run != run_ || stamp.generation != generation_ || stamp.round < round_) {
+  return stamp.run == run_ && stamp.generation == generation_;
+}
+
+Inbox::Verdict Inbox::accept(Message message) {
+  if (!is_of_run(message) || stamp_of(message).round < round_) {
     ++stale_;
     return Verdict::stale;
   }

@@ -22,6 +22,7 @@ struct InboxKey {
 };
 
 InboxKey key_of(const Message& message);
+InboxKey apply_key(std::uint32_t round);
 InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch);
 InboxKey activation_key(std::uint32_t round, std::uint32_t micro_batch);
 InboxKey gradient_key(std::uint32_t round, std::uint32_t micro_batch);
@@ -37,6 +38,8 @@ class Inbox {
   // From now on messages of earlier rounds are stale; kept messages of this round stay.
   void begin_round(std::uint32_t round);
   Verdict accept(Message message);
+  // Of this run and generation, whatever its round.
+  bool is_of_run(const Message& message) const;
   bool has(const InboxKey& key) const { return waiting_.contains(key); }
   // The key must be there.
   Message take(const InboxKey& key);

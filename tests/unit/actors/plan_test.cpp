@@ -84,3 +84,36 @@ BOOST_AUTO_TEST_CASE(replicas_multiply_the_whole_and_a_limit_refuses_it) {
   BOOST_REQUIRE(!refused.ok());
   BOOST_CHECK(refused.error().code == ErrorCode::out_of_memory);
 }
+
+BOOST_AUTO_TEST_CASE(data_is_part_of_what_must_fit) {
+  const RunConfig config = proportioned_config({"limits.memory_bytes=1000000000"});
+  const ModelSetup model = set_up_model(config).value();
+  const std::size_t shards = make_plan(config, model)->total_bytes;
+  const std::size_t room = 1'000'000'000 - shards;
+  BOOST_CHECK(check_plan(*make_plan(config, model, {.data_bytes = room})).ok());
+  const Status refused = check_plan(*make_plan(config, model, {.data_bytes = room + 1}));
+  BOOST_REQUIRE(!refused.ok());
+  BOOST_CHECK(refused.error().message.find("of it data") != std::string::npos);
+  BOOST_CHECK(refused.error().message.find("allowed by limits.memory_bytes") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_evaluation_needs_neither_gradients_nor_optimizer) {
+  const RunConfig config = proportioned_config({});
+  const ModelSetup model = set_up_model(config).value();
+  const Plan training = make_plan(config, model).value();
+  const Plan evaluation = make_plan(config, model, {.kind = RunKind::evaluate}).value();
+  // Value, gradient and two moments against the value alone.
+  BOOST_CHECK_EQUAL(training.shards[0].parameter_bytes, 4 * evaluation.shards[0].parameter_bytes);
+  BOOST_CHECK_GT(evaluation.total_bytes, evaluation.shards[0].parameter_bytes);
+  BOOST_CHECK_LT(2 * evaluation.total_bytes, training.total_bytes);
+}
+
+// Under bfloat16 a loss of the user's gets the logits of a chunk of 512 tokens in float32.
+BOOST_AUTO_TEST_CASE(the_logits_of_a_loss_of_ones_own_are_planned) {
+  const RunConfig config = proportioned_config({"model.dtype=bfloat16"});
+  const ModelSetup model = set_up_model(config).value();
+  const std::size_t without = make_plan(config, model)->total_bytes;
+  const std::size_t with = make_plan(config, model, {.custom_loss = true})->total_bytes;
+  const double logits = 512.0 * 2048 * sizeof(float);
+  BOOST_CHECK_CLOSE(static_cast<double>(with - without), logits, 2.0);
+}

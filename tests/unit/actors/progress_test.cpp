@@ -48,7 +48,7 @@ std::string written(ProgressOptions options, Use use) {
     Progress progress(options);
     use(progress);
   }
-  std::rewind(file);
+  BOOST_REQUIRE_EQUAL(std::fseek(file, 0, SEEK_SET), 0);
   std::string text(1 << 16, '\0');
   text.resize(std::fread(text.data(), 1, text.size(), file));
   std::fclose(file);

@@ -55,7 +55,6 @@ inline std::string name_of(Purpose purpose) {
 inline std::string name_of(const Address& to) {
   if (to.role == Role::trainer) return "trainer";
   if (to.role == Role::feeder) return "feeder";
-  if (to.role == Role::saver) return "saver";
   return fmt::format("{}.{}.{}", to.shard.replica, to.shard.stage, to.shard.tensor);
 }
 

@@ -1,0 +1,56 @@
+// How a round ends on one shard, once its program has: the gradients are exchanged, the round is
+// reported, and in training the trainer's decision is applied. Pure.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "actors/protocol/group_exchange.hpp"
+
+namespace collie {
+
+class RoundEnd {
+ public:
+  // exchanges: at the end of a training step, performed in the order listed.
+  RoundEnd(const ShardId& self, std::vector<Exchange> exchanges)
+      : self_(self), exchanges_(std::move(exchanges)) {}
+
+  // Each returns the work to start next, if there is any. stamp: the round's, micro-batch 0.
+  Work begin(Mode mode, const Stamp& stamp);
+  std::optional<Work> message_arrived(Inbox& inbox);
+  std::optional<Work> completed(Completion completion, Inbox& inbox, Commands& out);
+
+  // The trainer refused the update: what was awaited will not come.
+  void abandon() { phase_ = Phase::over; }
+
+  bool is_over() const { return phase_ == Phase::over; }
+  bool awaits_trainer() const { return phase_ == Phase::awaiting_apply; }
+  std::string_view describe() const;
+
+ private:
+  enum class Phase {
+    over,
+    preparing,       // exchanges_[exchange_]: the own part is being made
+    exchanging,      // ... the others' are awaited
+    combining,       // ... and are being combined
+    reporting,       // losses and squares are being computed
+    awaiting_apply,  // the trainer decides
+    optimizing,
+  };
+
+  Work make_work(WorkKind kind) const;
+  Work next_exchange();
+  std::optional<Work> combine_when_complete(Inbox& inbox);
+  std::optional<Work> optimize_when_told(Inbox& inbox);
+
+  ShardId self_;
+  std::vector<Exchange> exchanges_;
+  Phase phase_ = Phase::over;
+  Mode mode_ = Mode::train;
+  Stamp stamp_;
+  std::size_t exchange_ = 0;
+  PartCollection parts_;
+};
+
+}  // namespace collie

@@ -1,0 +1,60 @@
+// What the feeder tells: the size of the round first, then each micro-batch with its weight.
+#define BOOST_TEST_MODULE feeder_core
+#include "actors/protocol/feeder_core.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "tests/unit/actors/protocol_script.hpp"
+
+using namespace collie;
+using namespace collie::testing;
+
+namespace {
+
+// Replica r, micro-batch m has r + m labels that count, in 2 rows of 4 tokens.
+MicroBatch batch_of(Mode, std::int64_t, int replica, int micro_batch) {
+  MicroBatch batch;
+  batch.rows = 2;
+  batch.sequence = 4;
+  batch.valid_tokens = replica + micro_batch;
+  batch.loss_scale = 123.0F;
+  return batch;
+}
+
+Commands round_of(FeederCore& feeder, std::uint32_t round, int micro_batches) {
+  Commands commands;
+  feeder.receive(BeginRound{{1, 0, round, 0}, Mode::train, micro_batches, 0}, commands);
+  return commands;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(every_shard_gets_the_micro_batches_of_its_replica) {
+  FeederCore feeder(1, 0, {2, 1, 2}, batch_of);
+  Commands commands = round_of(feeder, 1, 1);
+  BOOST_CHECK_EQUAL(told(commands),
+                    "round_data 0 -> trainer, tokens 0 -> 0.0.0, tokens 0 -> 0.1.0, "
+                    "tokens 0 -> 1.0.0, tokens 0 -> 1.1.0");
+  commands = round_of(feeder, 1, 1);
+  BOOST_CHECK_EQUAL(told(commands), "");  // the same beginning again
+}
+
+BOOST_AUTO_TEST_CASE(a_token_weighs_one_over_all_that_count_in_the_global_batch) {
+  FeederCore feeder(1, 0, {2, 1, 1}, batch_of);
+  const Commands commands = round_of(feeder, 1, 3);
+  const auto& data = std::get<RoundData>(std::get<Send>(commands.front()).message);
+  BOOST_CHECK_EQUAL(data.valid_tokens, 0 + 1 + 2 + 1 + 2 + 3);
+  BOOST_CHECK_EQUAL(data.tokens, 2 * 3 * 8);
+  BOOST_REQUIRE_EQUAL(commands.size(), 1U + 6U);
+  for (std::size_t i = 1; i < commands.size(); ++i) {
+    const auto& tokens = std::get<Tokens>(std::get<Send>(commands[i]).message);
+    BOOST_CHECK_EQUAL(tokens.batch.loss_scale, 1.0F / 9.0F);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_round_without_labels_weighs_nothing) {
+  FeederCore feeder(1, 0, {1, 1, 1}, batch_of);
+  const Commands commands = round_of(feeder, 1, 1);
+  const auto& tokens = std::get<Tokens>(std::get<Send>(commands.back()).message);
+  BOOST_CHECK_EQUAL(tokens.batch.loss_scale, 0.0F);
+}
