@@ -37,14 +37,19 @@ bool is_saved(const Parameters& parameters, int index) {
   return spec.owned && !parameters.is_alias(index) && spec.tied_to.empty();
 }
 
-// Copies this shard's part between a whole parameter and its place in a flat store.
-template <class Whole, class Local>
-void copy_part(const ParameterSpec& spec, Whole* whole, Local* local,
-               const std::function<void(Whole*, Local*, std::size_t)>& copy) {
+// Copies a shard's part of a parameter between two stores whose rows are that many elements apart:
+// spec.cols in the whole parameter, spec.local_cols() in the shard's own.
+void copy_rows(const ParameterSpec& spec, const float* from, std::int64_t from_cols, float* to,
+               std::int64_t to_cols) {
+  const std::size_t row_bytes = static_cast<std::size_t>(spec.local_cols()) * sizeof(float);
   for (std::int64_t row = 0; row < spec.local_rows(); ++row) {
-    copy(whole + (spec.row_begin + row) * spec.cols + spec.col_begin,
-         local + row * spec.local_cols(), static_cast<std::size_t>(spec.local_cols()));
+    std::memcpy(to + row * to_cols, from + row * from_cols, row_bytes);
   }
+}
+
+// Where a shard's part begins in the whole parameter.
+std::int64_t whole_part(const ParameterSpec& spec) {
+  return spec.row_begin * spec.cols + spec.col_begin;
 }
 
 std::vector<std::int64_t> shape_of(const ParameterSpec& spec) {
@@ -82,10 +87,7 @@ void gather(std::span<ModelExecutor* const> shards, const Store& store, const st
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
     const float* local =
         std::as_const(*store.flat(*shard)).data<float>() + parameters.offset(index);
-    copy_part<float, const float>(spec, whole.data(), local,
-                                  [](float* to, const float* from, std::size_t count) {
-                                    std::memcpy(to, from, count * sizeof(float));
-                                  });
+    copy_rows(spec, local, spec.local_cols(), whole.data() + whole_part(spec), spec.cols);
   }
 }
 
@@ -123,10 +125,8 @@ Status read_store(const Checkpoint& checkpoint, const Store& store, ModelExecuto
                         to_string(Shape(std::span<const std::int64_t>(shape_of(spec)))));
     }
     COLLIE_TRY(const Tensor whole, files.tensor(name));
-    copy_part<const float, float>(spec, whole.data<float>(), flat + parameters.offset(index),
-                                  [](const float* from, float* to, std::size_t count) {
-                                    std::memcpy(to, from, count * sizeof(float));
-                                  });
+    copy_rows(spec, whole.data<float>() + whole_part(spec), spec.cols,
+              flat + parameters.offset(index), spec.local_cols());
     located->file->drop_pages(*located->entry);
   }
   return ok_status();

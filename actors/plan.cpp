@@ -1,10 +1,9 @@
 #include "actors/plan.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <numeric>
 
+#include "actors/progress_format.hpp"
 #include "actors/schedule/makespan.hpp"
 #include "actors/world.hpp"
 #include "kernels/peak.hpp"
@@ -15,13 +14,15 @@ namespace collie {
 
 namespace {
 
-std::size_t machine_memory_bytes() {
-  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
+// Stands for a loss of the user's, which must not touch the meta device's addresses.
+class NoLoss final : public Loss {
+ public:
+  void forward_backward(Stream&, Tensor&, const Tensor&, float, Tensor&) const override {}
+};
 
 Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& config,
                                                           const ModelSetup& model,
+                                                          const PlanInputs& inputs,
                                                           const Grid& replica, int index) {
   ModelExecutorOptions options;
   options.grid = replica;
@@ -32,6 +33,8 @@ Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& confi
   options.stream.device = {DeviceKind::meta, 0};
   options.stream.inline_execution = true;
   options.optimizer.name = config.train.optimizer.name;
+  options.trains = inputs.kind == RunKind::train;
+  if (inputs.custom_loss) options.stage.loss = std::make_shared<const NoLoss>();
   return ModelExecutor::create(model.traits, std::move(options));
 }
 
@@ -47,9 +50,9 @@ MicroBatch empty_batch(const RunConfig& config, Allocator& memory) {
   return batch;
 }
 
-// Two steps: the second one holds what the first leaves behind.
-Status run_protocol(const RunConfig& config, const ModelSetup& model, const Grid& replica,
-                    const Executors& executors) {
+// Two rounds: the second one holds what the first leaves behind.
+Status run_protocol(const RunConfig& config, const ModelSetup& model, RunKind kind,
+                    const Grid& replica, const Executors& executors) {
   Allocator memory("plan", 0, false);
   WorldOptions options;
   options.grid = replica;
@@ -59,6 +62,7 @@ Status run_protocol(const RunConfig& config, const ModelSetup& model, const Grid
   const auto world = make_simulated_world(std::move(options), executors, {});
   for (int step = 0; step < 2; ++step) {
     RoundRequest request;
+    request.mode = kind == RunKind::train ? Mode::train : Mode::evaluate;
     request.step = step;
     request.micro_batches = static_cast<int>(config.train.accumulation);
     COLLIE_TRY_VOID(world->round(request));
@@ -108,6 +112,11 @@ void plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
   plan.bubble_fraction = 1.0 - busy / (plan.step_seconds * model.grid.pp);
 }
 
+HostMemory available_memory(const RunConfig& config, std::size_t held_bytes) {
+  if (config.limits.memory_bytes == 0) return available_host_memory(held_bytes);
+  return {static_cast<std::size_t>(config.limits.memory_bytes), "allowed by limits.memory_bytes"};
+}
+
 }  // namespace
 
 Result<Plan> make_plan(const RunConfig& config) {
@@ -115,41 +124,43 @@ Result<Plan> make_plan(const RunConfig& config) {
   return make_plan(config, model);
 }
 
-Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model) {
+Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const PlanInputs& inputs) {
   const Grid replica{1, model.grid.tp, model.grid.pp};
   std::vector<std::unique_ptr<ModelExecutor>> owned;
   Executors executors;
   std::vector<std::size_t> parameter_bytes;
   for (int i = 0; i < replica.shard_count(); ++i) {
-    COLLIE_TRY(auto executor, make_meta_executor(config, model, replica, i));
+    COLLIE_TRY(auto executor, make_meta_executor(config, model, inputs, replica, i));
     parameter_bytes.push_back(executor->stream().allocator().use().live_bytes);
     executors.push_back(executor.get());
     owned.push_back(std::move(executor));
   }
-  COLLIE_TRY_VOID(run_protocol(config, model, replica, executors));
+  COLLIE_TRY_VOID(run_protocol(config, model, inputs.kind, replica, executors));
   Plan plan;
+  plan.kind = inputs.kind;
+  plan.data_bytes = inputs.data_bytes;
+  plan.available = available_memory(config, inputs.data_bytes);
   plan.parameter_count = parameter_count(model.traits);
   for (std::size_t i = 0; i < executors.size(); ++i) {
     plan.shards.push_back(plan_shard(model, shard_at(replica, static_cast<int>(i)), *executors[i],
                                      parameter_bytes[i]));
     plan.total_bytes += plan.shards.back().peak_bytes * static_cast<std::size_t>(model.grid.dp);
   }
-  plan.available_bytes = config.limits.memory_bytes > 0
-                             ? static_cast<std::size_t>(config.limits.memory_bytes)
-                             : machine_memory_bytes();
   plan_time(config, model, plan);
   return plan;
 }
 
 Status check_plan(const Plan& plan) {
-  if (plan.total_bytes <= plan.available_bytes) return ok_status();
-  constexpr double gib = 1024.0 * 1024.0 * 1024.0;
+  const std::size_t needed = plan.total_bytes + plan.data_bytes;
+  if (needed <= plan.available.bytes) return ok_status();
+  const std::string data =
+      plan.data_bytes > 0 ? fmt::format(" ({} of it data)", format_bytes(plan.data_bytes)) : "";
   return make_error(ErrorCode::out_of_memory,
-                    "the run needs {:.2f} GiB and there are {:.2f} GiB; lower "
-                    "train.micro_batch_size or data.sequence_length, set train.recompute to full, "
-                    "use a smaller model, or raise limits.memory_bytes",
-                    static_cast<double>(plan.total_bytes) / gib,
-                    static_cast<double>(plan.available_bytes) / gib);
+                    "the run needs {}{} and {} are {}; lower train.micro_batch_size or "
+                    "data.sequence_length, {}use a smaller model, or raise limits.memory_bytes",
+                    format_bytes(needed), data, format_bytes(plan.available.bytes),
+                    plan.available.source,
+                    plan.kind == RunKind::train ? "set train.recompute to full, " : "");
 }
 
 }  // namespace collie

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "actors/run_setup.hpp"
+#include "runtime/host_memory.hpp"
 
 namespace collie {
 
@@ -21,7 +22,10 @@ struct Plan {
   std::int64_t parameter_count = 0;  // of the model
   std::vector<ShardPlan> shards;     // of one replica
   std::size_t total_bytes = 0;       // all shards of all replicas
-  std::size_t available_bytes = 0;   // limits.memory_bytes, or what the machine has
+  std::size_t data_bytes = 0;        // tokenised data, as PlanInputs says
+  // limits.memory_bytes; else what the machine has free and its control groups allow.
+  HostMemory available;
+  RunKind kind = RunKind::train;
   std::int64_t tokens_per_step = 0;
   double flops_per_step = 0.0;   // model FLOPs of all replicas
   double bubble_fraction = 0.0;  // of the pipeline's time
@@ -31,8 +35,16 @@ struct Plan {
 // Share of the arithmetic peak that a step is planned with.
 inline constexpr double planned_efficiency = 0.75;
 
+// What a configuration alone does not tell.
+struct PlanInputs {
+  RunKind kind = RunKind::train;
+  bool custom_loss = false;    // it gets float32 logits of its own when the model is bfloat16
+  std::size_t data_bytes = 0;  // of the tokenised data, which has been read already
+};
+
 Result<Plan> make_plan(const RunConfig& config);
-Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model);
+Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model,
+                       const PlanInputs& inputs = {});
 
 // out_of_memory when the plan needs more than there is; says what to change.
 Status check_plan(const Plan& plan);

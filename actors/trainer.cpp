@@ -165,7 +165,7 @@ Trainer::Trainer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer::~Trainer() = default;
 
-Result<Trainer> Trainer::create(RunConfig config, TrainerOptions options) {
+Result<Trainer> Trainer::create(const RunConfig& config, TrainerOptions options) {
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
   const RunKind kind = impl->options.only_evaluates ? RunKind::evaluate : RunKind::train;

@@ -92,7 +92,7 @@ class Trainer {
  public:
   // Reads the model, the tokenizer and the data, divides the layers, checks that the plan fits and
   // that the schedule can end, and loads the parameters. Nothing has been written when this fails.
-  static Result<Trainer> create(RunConfig config, TrainerOptions options = {});
+  static Result<Trainer> create(const RunConfig& config, TrainerOptions options = {});
   Trainer(Trainer&&) noexcept;
   ~Trainer();
 

@@ -1,7 +1,6 @@
 #include "actors/training_grid.hpp"
 
 #include "actors/checkpoint.hpp"
-#include "actors/plan.hpp"
 #include "models/hf_model.hpp"
 
 namespace collie {
@@ -39,14 +38,19 @@ DType save_dtype(const RunConfig& config, const ModelTraits& traits) {
 
 }  // namespace
 
-Result<std::unique_ptr<TrainingGrid>> TrainingGrid::create(const RunConfig& config, RunKind kind,
-                                                           std::shared_ptr<const Loss> loss) {
+Result<std::unique_ptr<TrainingGrid>> TrainingGrid::create(
+    const RunConfig& config, RunKind kind, const std::shared_ptr<const Loss>& loss) {
   std::unique_ptr<TrainingGrid> grid(new TrainingGrid);
+  if (kind == RunKind::train && is_directory(config.output.directory)) {
+    COLLIE_TRY_VOID(remove_leftovers(config.output.directory));
+  }
   COLLIE_TRY(const ResumePoint resume_point, find_resume_point(config));
   for (const Error& error : resume_point.damaged) grid->warnings_.push_back(error.message);
   COLLIE_TRY(grid->setup_, set_up_run(config, kind, resume_point));
-  if (kind == RunKind::train) COLLIE_TRY_VOID(grid->plan());
-  COLLIE_TRY_VOID(grid->make_executors(kind, std::move(loss)));
+  const std::size_t data_bytes =
+      Dataset::memory_bytes({grid->setup_.train_data.get(), grid->setup_.validation_data.get()});
+  COLLIE_TRY_VOID(grid->plan({kind, loss != nullptr, data_bytes}));
+  COLLIE_TRY_VOID(grid->make_executors(kind, loss));
   if (resume_point.checkpoint) {
     COLLIE_TRY_VOID(grid->resume(*resume_point.checkpoint));
   } else {
@@ -56,13 +60,13 @@ Result<std::unique_ptr<TrainingGrid>> TrainingGrid::create(const RunConfig& conf
   return grid;
 }
 
-Status TrainingGrid::plan() {
-  COLLIE_TRY(const Plan plan, make_plan(setup_.config, setup_.model));
+Status TrainingGrid::plan(const PlanInputs& inputs) {
+  COLLIE_TRY(const Plan plan, make_plan(setup_.config, setup_.model, inputs));
   planned_bytes_ = plan.total_bytes;
   return check_plan(plan);
 }
 
-Status TrainingGrid::make_executors(RunKind kind, std::shared_ptr<const Loss> loss) {
+Status TrainingGrid::make_executors(RunKind kind, const std::shared_ptr<const Loss>& loss) {
   const ModelSetup& model = setup_.model;
   for (int i = 0; i < model.grid.shard_count(); ++i) {
     ModelExecutorOptions options;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/plan.hpp"
 #include "actors/run_setup.hpp"
 #include "actors/world.hpp"
 #include "models/loss.hpp"
@@ -17,7 +18,7 @@ class TrainingGrid {
   // Reads, divides, checks the plan, makes the shards and fills them: from the checkpoint to
   // resume, else from the model directory, else from the seed. Writes nothing.
   static Result<std::unique_ptr<TrainingGrid>> create(const RunConfig& config, RunKind kind,
-                                                      std::shared_ptr<const Loss> loss);
+                                                      const std::shared_ptr<const Loss>& loss);
 
   Result<RoundOutcome> round(const RoundRequest& request) { return world_->round(request); }
 
@@ -30,12 +31,13 @@ class TrainingGrid {
   std::int64_t resumed_step() const { return resumed_step_; }
   const std::string& resumed_from() const { return resumed_from_; }  // empty for a new run
   const std::vector<std::string>& warnings() const { return warnings_; }
+  // Of all shards; the data comes on top.
   std::size_t planned_bytes() const { return planned_bytes_; }
 
  private:
   TrainingGrid() = default;
-  Status plan();
-  Status make_executors(RunKind kind, std::shared_ptr<const Loss> loss);
+  Status plan(const PlanInputs& inputs);
+  Status make_executors(RunKind kind, const std::shared_ptr<const Loss>& loss);
   Status fill_parameters();
   Status resume(const Checkpoint& checkpoint);
   void warn_about_changes(const Checkpoint& checkpoint);

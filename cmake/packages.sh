@@ -10,7 +10,9 @@ collie_build_packages=(
   ocl-icd-opencl-dev  # the CMake configuration of libdnnl-dev insists on it
 )
 # shellcheck disable=SC2034
-collie_test_packages=(libboost-test-dev python3 ccache clang-14 libclang-rt-14-dev)
+collie_test_packages=(
+  libboost-test-dev python3 ccache clang-14 libclang-rt-14-dev clang-format-14
+)
 
 collie_fail() {
   printf 'error: %s\n' "$*" >&2

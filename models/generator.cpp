@@ -196,7 +196,7 @@ Status Generator::Impl::decode(const GenerationOptions& options, const OnText& o
                                std::vector<LayerCache>& caches, std::vector<float>& logits_v,
                                GenerationResult& result) {
   TokenStream pieces(tokenizer, true);
-  const auto give = [&](std::string piece) {
+  const auto give = [&](const std::string& piece) {
     result.text += piece;
     return piece.empty() || !on_text || on_text(piece);
   };

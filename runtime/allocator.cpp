@@ -14,7 +14,6 @@ namespace collie {
 
 namespace {
 
-constexpr std::size_t huge_page_bytes = std::size_t{2} << 20;
 constexpr std::size_t slab_bytes = std::size_t{32} << 20;
 constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t small_block_bytes = 64 * 1024;

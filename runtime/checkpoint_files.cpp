@@ -211,6 +211,8 @@ std::string checkpoint_directory(const std::string& run_directory, std::int64_t 
 Result<CheckpointWriter> CheckpointWriter::create(const std::string& run_directory,
                                                   std::int64_t step) {
   COLLIE_CHECK(step >= 0, "checkpoint of step {}", step);
+  // Before anything is written: what a crash left behind may be what fills the disk.
+  if (is_directory(run_directory)) COLLIE_TRY_VOID(remove_leftovers(run_directory));
   COLLIE_TRY(DirectoryWriter directory,
              DirectoryWriter::create(checkpoint_directory(run_directory, step)));
   return CheckpointWriter(std::move(directory), run_directory, step);

@@ -52,6 +52,7 @@ class Checkpoint {
 // Writes one checkpoint. Without commit() nothing remains.
 class CheckpointWriter {
  public:
+  // First removes what crashed writers left in the run directory.
   static Result<CheckpointWriter> create(const std::string& run_directory, std::int64_t step);
 
   // Where the files go (SafetensorsWriter, write_file, create_file); several threads may.

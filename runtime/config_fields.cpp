@@ -160,7 +160,7 @@ void append_rest(Fields& fields, RunConfig& config) {
   add({"output.log_every_steps", integer(config.output.log_every_steps, 1),
        "steps between lines when the output is not a terminal"});
   add({"limits.memory_bytes", integer(config.limits.memory_bytes, 0),
-       "memory the plan must fit into; 0: what the machine has"});
+       "memory the plan must fit into; 0: what is free and the control group allows"});
 }
 
 // What other trainers call it.

@@ -107,12 +107,14 @@ inline std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-Status make_directories(const std::string& path);  // all that are missing; existing is fine
-Status remove_tree(const std::string& path);       // missing is fine; links are not followed
+// All that are missing, and syncs their names; existing is fine.
+Status make_directories(const std::string& path);
+Status remove_tree(const std::string& path);  // missing is fine; links are not followed
 // The same, renamed to <path>.tmp-<pid> first: nobody sees it half removed, not even after a
 // crash.
 Status retire_directory(const std::string& path);
-// Removes the *.tmp-<pid>* in a directory that processes of this machine left when they crashed.
+// Removes the *.tmp-<pid>* in a directory that processes of this machine left when they crashed. A
+// directory that was to be replaced is put back where nothing has taken its place.
 Status remove_leftovers(const std::string& directory);
 
 // The file has its old content or the new one, never a part: written aside, synced, renamed.

@@ -13,16 +13,19 @@ namespace collie {
 
 namespace {
 
+constexpr std::string_view temporary_mark = ".tmp-";
+constexpr std::string_view replaced_suffix = "-old";
+
 // Puts the finished directory where another one may be. Exchanging the two is one step for the file
-// system; where it cannot do that, the old one is renamed aside first, and a crash between the two
-// steps leaves it under its <path>.tmp-* name.
+// system; where it cannot do that, the old one is renamed aside first, and after a crash between
+// the two steps remove_leftovers puts it back.
 Status rename_over(const std::string& temporary, const std::string& path) {
   const std::string parent = parent_of(path);
   if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0) {
     COLLIE_TRY_VOID(sync_path(parent));
     return remove_tree(temporary);
   }
-  const std::string aside = temporary + "-old";
+  const std::string aside = temporary + std::string(replaced_suffix);
   if (exists(path) && rename(path.c_str(), aside.c_str()) != 0) {
     return file_error(path, "replace", errno);
   }
@@ -37,11 +40,10 @@ Status rename_over(const std::string& temporary, const std::string& path) {
 
 // Process id in "<name>.tmp-<pid>...", 0 where the name is not of that form.
 pid_t writer_of(std::string_view name) {
-  constexpr std::string_view mark = ".tmp-";
-  const std::size_t begin = name.rfind(mark);
+  const std::size_t begin = name.rfind(temporary_mark);
   if (begin == std::string_view::npos) return 0;
   pid_t pid = 0;
-  std::from_chars(name.data() + begin + mark.size(), name.data() + name.size(), pid);
+  std::from_chars(name.data() + begin + temporary_mark.size(), name.data() + name.size(), pid);
   return pid;
 }
 
@@ -59,7 +61,15 @@ Status remove_leftovers(const std::string& directory) {
   for (const std::string& name : names) {
     const pid_t pid = writer_of(name);
     const bool dead = pid > 0 && pid != getpid() && kill(pid, 0) != 0 && errno == ESRCH;
-    if (dead) COLLIE_TRY_VOID(remove_tree(join_path(directory, name)));
+    if (!dead) continue;
+    const std::string path = join_path(directory, name);
+    const std::string target = join_path(directory, name.substr(0, name.rfind(temporary_mark)));
+    if (name.ends_with(replaced_suffix) && !exists(target)) {
+      if (rename(path.c_str(), target.c_str()) != 0) return file_error(path, "put back", errno);
+      COLLIE_TRY_VOID(sync_path(directory));
+      continue;
+    }
+    COLLIE_TRY_VOID(remove_tree(path));
   }
   return ok_status();
 }

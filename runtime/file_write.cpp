@@ -100,10 +100,13 @@ Status write_fully(int descriptor, std::string_view path, const std::byte* data,
 }
 
 Status make_directories(const std::string& path) {
+  std::vector<std::string> parents;  // of the directories that are missing
+  for (std::string at = path; !exists(at); at = parents.back()) parents.push_back(parent_of(at));
   std::error_code failed;
   std::filesystem::create_directories(path, failed);
   if (failed) return file_error(path, "make the directory", failed.value());
   if (!is_directory(path)) return file_error(path, "make the directory", EEXIST);
+  for (const std::string& parent : parents) COLLIE_TRY_VOID(sync_path(parent));
   return ok_status();
 }
 

@@ -9,6 +9,17 @@ int report_error(const Error& error) {
   return error.code == ErrorCode::lost ? exit_internal : exit_input;
 }
 
+CLI::App* add_config_verb(CLI::App& program, const std::string& name, const std::string& help,
+                          ConfigArguments& arguments) {
+  CLI::App* verb = program.add_subcommand(name, help);
+  verb->add_option("CONFIG", arguments.file, "JSON file, see configs/")->required();
+  verb->add_option("--set", arguments.overrides, "KEY=VALUE with a dotted key, e.g. train.lr=1e-4")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  return verb;
+}
+
 Result<DType> parse_dtype(const std::string& name) {
   if (name == "float32") return DType::f32;
   if (name == "bfloat16") return DType::bf16;

@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/dtype.hpp"
 #include "runtime/result.hpp"
@@ -29,8 +31,29 @@ void add_generate(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_plan(CLI::App& program, Action& action);
 
+// What every verb that works on a configuration is given.
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> overrides;  // of --set, in the order given
+};
+// A verb with CONFIG and --set.
+CLI::App* add_config_verb(CLI::App& program, const std::string& name, const std::string& help,
+                          ConfigArguments& arguments);
+
 // Prints "error: <message>" and returns the exit code that belongs to the error.
 int report_error(const Error& error);
+
+// Makes perform(*arguments), which returns a Status, what the program does when the verb is chosen.
+template <class Arguments, class Perform>
+void set_action(CLI::App& verb, const std::shared_ptr<Arguments>& arguments, Perform perform,
+                Action& action) {
+  verb.callback([arguments, perform, &action] {
+    action = [arguments, perform] {
+      const Status status = perform(*arguments);
+      return status ? static_cast<int>(exit_ok) : report_error(status.error());
+    };
+  });
+}
 
 // "float32", "bfloat16" as configurations name them.
 Result<DType> parse_dtype(const std::string& name);

@@ -10,13 +10,12 @@ namespace collie::cli {
 namespace {
 
 struct EvaluateArguments {
-  std::string config;
-  std::vector<std::string> overrides;
+  ConfigArguments config;
   std::string model;
 };
 
-Result<int> evaluate(const EvaluateArguments& arguments) {
-  COLLIE_TRY(RunConfig config, load_config(arguments.config, arguments.overrides));
+Status evaluate(const EvaluateArguments& arguments) {
+  COLLIE_TRY(RunConfig config, load_config(arguments.config.file, arguments.config.overrides));
   if (!arguments.model.empty()) {
     config.model.path = arguments.model;
     config.model.fresh = nullptr;
@@ -32,30 +31,21 @@ Result<int> evaluate(const EvaluateArguments& arguments) {
   print_row("perplexity", fmt::format("{:.4f}", evaluation.perplexity));
   print_row("tokens", std::to_string(evaluation.valid_tokens));
   print_row("time", format_duration(evaluation.seconds));
-  return static_cast<int>(exit_ok);
+  return ok_status();
 }
 
 }  // namespace
 
 void add_evaluate(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<EvaluateArguments>();
-  CLI::App* verb = program.add_subcommand(
-      "evaluate", "Loss and perplexity of a configuration's validation data");
-  verb->add_option("CONFIG", arguments->config, "JSON file, see configs/")->required();
+  CLI::App* verb = add_config_verb(program, "evaluate",
+                                   "Loss and perplexity of a configuration's validation data",
+                                   arguments->config);
   verb->add_option("--model", arguments->model,
                    "Model directory to evaluate; otherwise the run's newest checkpoint, or the "
                    "model the configuration starts from")
       ->type_name("DIR");
-  verb->add_option("--set", arguments->overrides, "KEY=VALUE with a dotted key")
-      ->type_name("KEY=VALUE")
-      ->expected(1)
-      ->take_all();
-  verb->callback([arguments, &action] {
-    action = [arguments] {
-      Result<int> result = evaluate(*arguments);
-      return result ? *result : report_error(result.error());
-    };
-  });
+  set_action(*verb, arguments, evaluate, action);
 }
 
 }  // namespace collie::cli

@@ -112,12 +112,7 @@ void add_generate(CLI::App& program, Action& action) {
   verb->add_flag("--echo", arguments->echo, "Print the prompt before its continuation");
   verb->add_flag("--stats", arguments->stats, "Tokens and speed on the error stream");
   verb->add_flag("--past-end", arguments->past_end, "Go on after the model's end token");
-  verb->callback([arguments, &action] {
-    action = [arguments] {
-      const Status status = generate(*arguments);
-      return status ? static_cast<int>(exit_ok) : report_error(status.error());
-    };
-  });
+  set_action(*verb, arguments, generate, action);
 }
 
 }  // namespace collie::cli

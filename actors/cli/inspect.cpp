@@ -170,12 +170,7 @@ void add_inspect(CLI::App& program, Action& action) {
   verb->add_flag("--tensors", arguments->tensors, "List every tensor");
   verb->add_flag("--no-verify", arguments->no_verify,
                  "Do not read checkpoints to check their hashes");
-  verb->callback([arguments, &action] {
-    action = [arguments] {
-      const Status status = inspect(*arguments);
-      return status ? static_cast<int>(exit_ok) : report_error(status.error());
-    };
-  });
+  set_action(*verb, arguments, inspect, action);
 }
 
 }  // namespace collie::cli

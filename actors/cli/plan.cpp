@@ -11,8 +11,7 @@ namespace collie::cli {
 namespace {
 
 struct PlanArguments {
-  std::string config;
-  std::vector<std::string> overrides;
+  ConfigArguments config;
 };
 
 void print_shards(const Plan& plan, const RunConfig& config) {
@@ -37,8 +36,8 @@ void print_plan(const Plan& plan, const RunConfig& config) {
                         plan.parameter_count));
   print_row("grid", fmt::format("dp {} x tp {} x pp {}, {}", config.grid.dp, config.grid.tp,
                                 config.grid.pp, config.grid.schedule));
-  print_row("memory", fmt::format("{} of {}", format_bytes(plan.total_bytes),
-                                  format_bytes(plan.available_bytes)));
+  print_row("memory", fmt::format("{} of {} {}", format_bytes(plan.total_bytes),
+                                  format_bytes(plan.available.bytes), plan.available.source));
   print_row("step", fmt::format("{} tokens, {:.4g} GFLOP", plan.tokens_per_step,
                                 plan.flops_per_step * 1e-9));
   print_row("step time", fmt::format("about {} at {:.0f} % of the measured peak, {} tok/s",
@@ -55,7 +54,8 @@ void print_plan(const Plan& plan, const RunConfig& config) {
 
 // A plan that does not fit is printed first and then refused, as training would be.
 Status plan_run(const PlanArguments& arguments) {
-  COLLIE_TRY(const RunConfig config, load_config(arguments.config, arguments.overrides));
+  COLLIE_TRY(const RunConfig config,
+             load_config(arguments.config.file, arguments.config.overrides));
   COLLIE_TRY(const Plan plan, make_plan(config));
   print_plan(plan, config);
   std::fflush(stdout);
@@ -66,19 +66,11 @@ Status plan_run(const PlanArguments& arguments) {
 
 void add_plan(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<PlanArguments>();
-  CLI::App* verb = program.add_subcommand(
-      "plan", "Parameters, memory of every shard and step time, without reading data or weights");
-  verb->add_option("CONFIG", arguments->config, "JSON file, see configs/")->required();
-  verb->add_option("--set", arguments->overrides, "KEY=VALUE with a dotted key")
-      ->type_name("KEY=VALUE")
-      ->expected(1)
-      ->take_all();
-  verb->callback([arguments, &action] {
-    action = [arguments] {
-      const Status status = plan_run(*arguments);
-      return status ? static_cast<int>(exit_ok) : report_error(status.error());
-    };
-  });
+  CLI::App* verb = add_config_verb(
+      program, "plan",
+      "Parameters, memory of every shard and step time, without reading data or weights",
+      arguments->config);
+  set_action(*verb, arguments, plan_run, action);
 }
 
 }  // namespace collie::cli

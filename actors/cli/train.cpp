@@ -12,8 +12,7 @@ namespace collie::cli {
 namespace {
 
 struct TrainArguments {
-  std::string config;
-  std::vector<std::string> overrides;
+  ConfigArguments config;
   std::int64_t max_steps = 0;
   std::string output;
   std::string resume;
@@ -30,15 +29,16 @@ std::vector<std::string> all_overrides(const TrainArguments& arguments) {
   }
   if (!arguments.output.empty()) overrides.push_back("output.directory=" + arguments.output);
   if (!arguments.resume.empty()) overrides.push_back("checkpoint.resume=" + arguments.resume);
-  overrides.insert(overrides.end(), arguments.overrides.begin(), arguments.overrides.end());
+  overrides.insert(overrides.end(), arguments.config.overrides.begin(),
+                   arguments.config.overrides.end());
   return overrides;
 }
 
-Result<int> train(const TrainArguments& arguments) {
-  COLLIE_TRY(const RunConfig config, load_config(arguments.config, all_overrides(arguments)));
+Status train(const TrainArguments& arguments) {
+  COLLIE_TRY(const RunConfig config, load_config(arguments.config.file, all_overrides(arguments)));
   if (arguments.print_config) {
     fmt::print("{}\n", dump_json(to_json(config)));
-    return static_cast<int>(exit_ok);
+    return ok_status();
   }
   COLLIE_TRY_VOID(require_trainable(config));
   // A reader that goes away (a pager) must not end the run.
@@ -52,20 +52,17 @@ Result<int> train(const TrainArguments& arguments) {
         std::make_shared<Progress>(detect_progress_options(stdout, config.output.log_every_steps)));
   }
   COLLIE_TRY_VOID(trainer.run());
-  return static_cast<int>(exit_ok);
+  return ok_status();
 }
 
 }  // namespace
 
 void add_train(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* verb = program.add_subcommand(
-      "train", "Train as a configuration says; goes on from the newest checkpoint of the run");
-  verb->add_option("CONFIG", arguments->config, "JSON file, see configs/")->required();
-  verb->add_option("--set", arguments->overrides, "KEY=VALUE with a dotted key, e.g. train.lr=1e-4")
-      ->type_name("KEY=VALUE")
-      ->expected(1)
-      ->take_all();
+  CLI::App* verb = add_config_verb(
+      program, "train",
+      "Train as a configuration says; goes on from the newest checkpoint of the run",
+      arguments->config);
   verb->add_option("--max-steps", arguments->max_steps, "train.max_steps, instead of train.epochs")
       ->check(CLI::PositiveNumber);
   verb->add_option("--output", arguments->output, "output.directory")->type_name("DIR");
@@ -77,12 +74,7 @@ void add_train(CLI::App& program, Action& action) {
   verb->footer(
       "Ctrl-C or SIGTERM: the step under way is finished and saved, exit code 0; the same command\n"
       "goes on from there. A second one exits at once with code 130.");
-  verb->callback([arguments, &action] {
-    action = [arguments] {
-      Result<int> result = train(*arguments);
-      return result ? *result : report_error(result.error());
-    };
-  });
+  set_action(*verb, arguments, train, action);
 }
 
 }  // namespace collie::cli

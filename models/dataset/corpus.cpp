@@ -124,7 +124,7 @@ Result<Corpus> read_corpus(const std::vector<std::string>& files, const DataSect
     const bool whole_file = is_whole_text_file(file, data);
     if (data.max_records > 0) remaining.max_records = data.max_records - record_count;
     if (data.max_records > 0 && remaining.max_records == 0) break;
-    const RecordVisitor add = [&](Record record, std::string_view where) -> Result<bool> {
+    const RecordVisitor add = [&](const Record& record, std::string_view where) -> Result<bool> {
       ++record_count;
       COLLIE_TRY_VOID(builder.add(record, where, whole_file));
       return true;

@@ -1,6 +1,7 @@
 #include "models/dataset/dataset.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "models/dataset/permutation.hpp"
 
@@ -44,6 +45,21 @@ Dataset::Dataset(std::shared_ptr<const TokenStore> store, RowPlan plan,
   for (const std::int32_t count : *row_labels_) statistics_.learned_tokens += count;
 }
 
+std::size_t Dataset::memory_bytes(std::initializer_list<const Dataset*> datasets) {
+  std::size_t bytes = 0;
+  std::set<const TokenStore*> stores;
+  for (const Dataset* dataset : datasets) {
+    if (dataset == nullptr) continue;
+    const RowPlan& plan = *dataset->plan_;
+    bytes += plan.pieces.size() * sizeof(Piece) + plan.row_begin.size() * sizeof(std::int64_t) +
+             dataset->row_labels_->size() * sizeof(std::int32_t);
+    const TokenStore& store = *dataset->store_;
+    if (!stores.insert(&store).second) continue;
+    bytes += store.ids.size() * sizeof(std::int32_t) + store.learned.size() / 8;
+  }
+  return bytes;
+}
+
 std::int64_t Dataset::steps_per_epoch(const BatchLayout& layout) const {
   return (row_count() + layout.global_rows() - 1) / layout.global_rows();
 }
@@ -55,16 +71,6 @@ std::int64_t Dataset::row_at(std::int64_t place) const {
   const std::int64_t index = place % row_count();
   if (!shuffle_) return index;
   return Permutation(row_count(), seed_, static_cast<std::uint64_t>(epoch))(index);
-}
-
-std::int64_t Dataset::valid_tokens(const BatchLayout& layout, std::int64_t step) const {
-  std::int64_t count = 0;
-  const std::int64_t first = step * layout.global_rows();
-  for (std::int64_t place = first; place < first + layout.global_rows(); ++place) {
-    const std::int64_t row = row_at(place);
-    if (row >= 0) count += (*row_labels_)[static_cast<std::size_t>(row)];
-  }
-  return count;
 }
 
 void Dataset::fill_row(std::int64_t row, std::int32_t* ids, std::int32_t* labels,
@@ -107,8 +113,6 @@ MicroBatch Dataset::micro_batch(const BatchLayout& layout, std::int64_t step, st
              batch.positions_t.mutable_data<std::int32_t>() + at);
     if (row >= 0) batch.valid_tokens += (*row_labels_)[static_cast<std::size_t>(row)];
   }
-  const std::int64_t valid = valid_tokens(layout, step);
-  batch.loss_scale = valid > 0 ? static_cast<float>(1.0 / static_cast<double>(valid)) : 0.0F;
   return batch;
 }
 

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,13 +81,14 @@ class Dataset {
   // Global batches that touch one epoch: ceil(rows / global rows).
   std::int64_t steps_per_epoch(const BatchLayout& layout) const;
 
-  // Labels that count in the global batch of this step. Above 0 for every step of endless data and
-  // for steps below steps_per_epoch() otherwise.
-  std::int64_t valid_tokens(const BatchLayout& layout, std::int64_t step) const;
-
-  // Steps, replicas and micro-batches count from 0. loss_scale is 1 / valid_tokens(layout, step).
+  // Steps, replicas and micro-batches count from 0. loss_scale is left to whoever has drawn the
+  // whole global batch: see MicroBatch.
   MicroBatch micro_batch(const BatchLayout& layout, std::int64_t step, std::int64_t replica,
                          std::int64_t index, Allocator& allocator) const;
+
+  // Bytes that these datasets keep in memory; null ones keep none, and tokens that several share
+  // count once.
+  static std::size_t memory_bytes(std::initializer_list<const Dataset*> datasets);
 
   // The row at this place of the endless sequence of rows; -1 beyond the end of finite data.
   std::int64_t row_at(std::int64_t place) const;

@@ -160,7 +160,7 @@ Status read_records(const std::vector<std::string>& files, const DataSection& da
 
 Result<std::string> sample_training_text(const DataSection& data, std::size_t max_bytes) {
   std::string sample;
-  COLLIE_TRY_VOID(read_records(data.train, data, [&](Record record, std::string_view) {
+  COLLIE_TRY_VOID(read_records(data.train, data, [&](const Record& record, std::string_view) {
     for (const TextSpan& span : record.spans) {
       std::string_view text = span.text;
       if (sample.size() + text.size() > max_bytes) {

@@ -131,7 +131,7 @@ Result<Tokenizer> Tokenizer::load(const fs::path& path) {
                                special_map);
 }
 
-Result<Tokenizer> Tokenizer::from_json(std::string_view json, std::string name,
+Result<Tokenizer> Tokenizer::from_json(std::string_view json, const std::string& name,
                                        std::string_view config_json) {
   return TokenizerLoader::load(json, name, config_json, {});
 }

@@ -39,7 +39,7 @@ class Tokenizer {
 
   // The same from memory; name stands for the file in errors. config_json is the text of a
   // tokenizer_config.json or empty.
-  static Result<Tokenizer> from_json(std::string_view json, std::string name,
+  static Result<Tokenizer> from_json(std::string_view json, const std::string& name,
                                      std::string_view config_json = {});
 
   // Learns a byte-level BPE with Llama 3's pre-tokenizer from text, as the tokenizers library's
