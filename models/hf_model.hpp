@@ -50,7 +50,8 @@ class ModelAssembler {
   // One parameter by its canonical name, [rows, cols]. Fails where parts are missing.
   Status copy_global(std::string_view name, std::span<float> out) const;
 
-  // config.json and the weights, in the names and layout of the family's files.
+  // config.json and the weights, in the names and layout of the family's files. Fails before the
+  // first byte where a finite value would become infinite in float16.
   Status write(const DirectoryWriter& directory, const ModelTraits& traits,
                const SaveOptions& options) const;
 
@@ -79,6 +80,7 @@ class ModelAssembler {
     std::map<std::string, std::size_t, std::less<>> index_;
   };
   static Status check_complete(const Target& target);
+  static Status check_fits_f16(const Target& target);
   static void assemble_rows(const Target& target, std::int64_t begin, std::int64_t end, float* out);
   static Status write_target(const Target& target, DType dtype, SafetensorsWriter& writer);
 

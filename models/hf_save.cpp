@@ -1,7 +1,7 @@
 // Writing: from the slices of all shards to whole tensors, a few megabytes at a time.
 #include <algorithm>
 #include <array>
-#include <limits>
+#include <cmath>
 
 #include "models/hf_model.hpp"
 #include "models/registry.hpp"
@@ -115,6 +115,21 @@ Status ModelAssembler::copy_global(std::string_view name, std::span<float> out) 
   return ok_status();
 }
 
+Status ModelAssembler::check_fits_f16(const Target& target) {
+  constexpr float rounds_to_infinity = 65520.0F;  // half way from the largest float16 to 2^16
+  for (const Piece& piece : target.pieces) {
+    const auto count = static_cast<std::size_t>(piece.values.element_count());
+    for (const float value : std::span(piece.values.data<float>(), count)) {
+      if (std::abs(value) < rounds_to_infinity || !std::isfinite(value)) continue;
+      return make_error(ErrorCode::invalid_data,
+                        "{}: float16 holds at most 65504, not {:.6g}: set output.save_dtype to "
+                        "bfloat16 or float32",
+                        target.name, value);
+    }
+  }
+  return ok_status();
+}
+
 Status ModelAssembler::write_target(const Target& target, DType dtype, SafetensorsWriter& writer) {
   COLLIE_TRY_VOID(check_complete(target));
   const std::int64_t step = std::max<std::int64_t>(1, piece_elements / target.cols);
@@ -139,6 +154,11 @@ Status ModelAssembler::write(const DirectoryWriter& directory, const ModelTraits
                              const SaveOptions& options) const {
   COLLIE_CHECK(options.dtype == DType::f32 || options.dtype == DType::bf16 ||
                options.dtype == DType::f16);
+  if (options.dtype == DType::f16) {
+    for (const Target& target : files_.all()) {
+      COLLIE_TRY_VOID(check_fits_f16(target));
+    }
+  }
   COLLIE_TRY_VOID(directory.write_file("config.json",
                                        dump_json(model_config_json(traits, options.dtype)) + "\n"));
   std::vector<TensorSpec> specs;

@@ -11,7 +11,9 @@ class Loss {
   virtual ~Loss() = default;
   // logits_cv[C,V] (f32) in: logits; out: d loss / d logits times scale. labels_c[C] i32, negative
   // = ignored. losses_c[C] (f32): each token's unscaled loss, zero where ignored. Runs on the
-  // stream's lanes only through the stream it is given.
+  // stream's lanes only through the stream it is given. Must not throw: it is called on the
+  // stream's thread, where an exception ends the process. A loss that cannot be computed is told by
+  // a value that is not finite, which the trainer refuses.
   virtual void forward_backward(Stream& stream, Tensor& logits_cv, const Tensor& labels_c,
                                 float scale, Tensor& losses_c) const = 0;
 };

@@ -44,6 +44,22 @@ class Golden {
     const auto* data = values.data<std::int64_t>();
     return {data, data + values.element_count()};
   }
+  // Of a float32 or float16 tensor.
+  std::vector<float> floats(const std::string& name) const {
+    const Tensor values = tensor(name);
+    std::vector<float> found(static_cast<std::size_t>(values.element_count()));
+    if (values.dtype() == DType::f32) {
+      std::memcpy(found.data(), values.raw(), values.size_bytes());
+      return found;
+    }
+    COLLIE_CHECK(values.dtype() == DType::f16);
+    for (std::size_t index = 0; index < found.size(); ++index) {
+      std::uint16_t half = 0;
+      std::memcpy(&half, values.raw() + index * sizeof(half), sizeof(half));
+      found[index] = f16_to_f32(half);
+    }
+    return found;
+  }
   double loss() const { return static_cast<double>(tensor("loss").data<float>()[0]); }
 
  private:
@@ -105,13 +121,13 @@ struct GradientError {
 
 inline void add_error(const ParameterSpec& spec, const Golden& golden,
                       const std::vector<float>& values, GradientError& error) {
-  const Tensor tensor = golden.tensor("grad/" + spec.hf.tensor);
-  const auto* wanted = tensor.data<float>();
+  const std::vector<float> wanted = golden.floats("grad/" + spec.hf.tensor);
   for (std::int64_t r = 0; r < spec.rows; ++r) {
     for (std::int64_t c = 0; c < spec.cols; ++c) {
       const std::int64_t row = spec.hf.row_offset + r;
-      const auto reference = static_cast<double>(
-          wanted[spec.hf.transposed ? c * spec.hf.file_rows + row : row * spec.cols + c]);
+      const std::int64_t at =
+          spec.hf.transposed ? c * spec.hf.file_rows + row : row * spec.cols + c;
+      const auto reference = static_cast<double>(wanted[static_cast<std::size_t>(at)]);
       const auto value = static_cast<double>(values[static_cast<std::size_t>(r * spec.cols + c)]);
       error.difference += (value - reference) * (value - reference);
       error.norm += reference * reference;
@@ -144,11 +160,25 @@ inline WorstGradient compare_gradients(const ModelTraits& traits, const Golden& 
   return worst;
 }
 
-// What bfloat16 itself costs on these models: the error of PyTorch's own gradients, all of them as
-// one vector, when the Hugging Face model runs in torch.bfloat16 (torch 2.15, transformers 5.23),
-// against the same float32 goldens; tests/goldens/models/measure_bf16_error.py prints it. Rounding
-// only the weights and computing in float32 already gives 1.2 to 2.1e-2 (single tensors: up to
-// 4.5e-2), which is why a tensor's 2e-2 is out of reach on models this small.
+// The parameters of make_bf16_model in make_bf16_goldens.py, from those of golden.safetensors:
+// rounded to bfloat16, then the matrices of the layers halved.
+inline void make_exact_in_bf16(Parameters& parameters, Stream& stream) {
+  for (int index = 0; index < parameters.count(); ++index) {
+    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+    if (parameters.is_alias(index)) continue;
+    const bool is_layer_matrix = !spec.is_vector && spec.name.starts_with("layers.");
+    Tensor value = parameters.value(index);
+    auto* data = value.mutable_data<float>();
+    for (std::int64_t i = 0; i < value.element_count(); ++i) {
+      data[i] = static_cast<float>(BFloat16(data[i])) * (is_layer_matrix ? 0.5F : 1.0F);
+    }
+  }
+  parameters.refresh_compute(stream);
+}
+
+// The error of PyTorch's own gradients, all of them as one vector, when the Hugging Face model runs
+// in torch.bfloat16 (torch 2.15, transformers 5.23), against the same float32 goldens;
+// tests/goldens/models/measure_bf16_error.py prints it ("pure bfloat16").
 inline double pytorch_bf16_error(const std::string& family) {
   static const std::map<std::string, double> measured = {
       {"llama2", 0.0305}, {"llama3", 0.0267}, {"llama3_tied", 0.0316}, {"mistral", 0.0252},

@@ -14,7 +14,9 @@ namespace {
 
 constexpr double loss_tolerance = 1e-6;
 constexpr double gradient_tolerance = 2e-5;
-constexpr double bf16_loss_tolerance = 2e-2;
+constexpr double bf16_loss_tolerance = 2e-3;
+constexpr double bf16_rounded_loss_tolerance = 5e-3;
+constexpr double bf16_gradient_tolerance = 2e-2;
 constexpr double bf16_slack = 1.25;  // times PyTorch's own error in bfloat16
 
 const std::vector<std::string> every_family = {"llama2", "llama3", "llama3_tied", "mistral",
@@ -48,6 +50,12 @@ void train_and_check(const std::string& family, GridOptions options, double tole
   const double loss = grid.step({batch});
   check(family + what, traits, golden, grid, loss / static_cast<double>(batch.valid_tokens),
         tolerance_loss, tolerance_gradient);
+}
+
+GridOptions in_bf16() {
+  GridOptions options;
+  options.stage.compute_dtype = DType::bf16;
+  return options;
 }
 
 // Cross entropy in double, written down plainly; keeps the logits it was given.
@@ -111,20 +119,35 @@ BOOST_DATA_TEST_CASE(float32_matches_pytorch, data::make(every_family), family) 
   train_and_check(family, {}, loss_tolerance, gradient_tolerance, "");
 }
 
+// Weights that bfloat16 holds exactly, at a gain where PyTorch itself keeps this tolerance: see
+// make_bf16_model.
 BOOST_DATA_TEST_CASE(bfloat16_matches_pytorch, data::make(every_family), family) {
-  GridOptions options;
-  options.stage.compute_dtype = DType::bf16;
   const ModelTraits traits = must(read_model_config(golden_directory(family)));
-  TestGrid grid(traits, options);
+  TestGrid grid(traits, in_bf16());
+  grid.load(golden_directory(family));
+  grid.each([&](StageModel& model) { make_exact_in_bf16(model.parameters(), grid.stream()); });
+  const Golden exact(family, "bf16.safetensors");
+  const MicroBatch batch = golden_batch(grid.stream(), Golden(family, "golden.safetensors"));
+  const double loss = grid.step({batch});
+  check(family + " bf16", traits, exact, grid, loss / static_cast<double>(batch.valid_tokens),
+        bf16_loss_tolerance, bf16_gradient_tolerance);
+}
+
+// The models of the float32 goldens have large weights that bfloat16 cannot represent. Rounding
+// them costs 1.2 to 2.1e-2 (single tensors up to 4.5e-2), and rounding the operands of the forward
+// products, which nothing in bfloat16 avoids, as much again; so the measure is PyTorch.
+BOOST_DATA_TEST_CASE(bfloat16_is_as_near_as_pytorchs, data::make(every_family), family) {
+  const ModelTraits traits = must(read_model_config(golden_directory(family)));
+  TestGrid grid(traits, in_bf16());
   grid.load(golden_directory(family));
   const Golden golden(family, "golden.safetensors");
   const MicroBatch batch = golden_batch(grid.stream(), golden);
   const double loss = grid.step({batch}) / static_cast<double>(batch.valid_tokens);
   const WorstGradient worst = compare_gradients(traits, golden, grid.gradients());
   fmt::print("{:24} loss {:.1e}, gradients {:.1e} (PyTorch in bf16: {:.1e}), worst {:.1e} ({})\n",
-             family + " bf16", relative(loss, golden.loss()), worst.total,
+             family + " bf16 rounded", relative(loss, golden.loss()), worst.total,
              pytorch_bf16_error(family), worst.error, worst.name);
-  BOOST_TEST(relative(loss, golden.loss()) <= bf16_loss_tolerance);
+  BOOST_TEST(relative(loss, golden.loss()) <= bf16_rounded_loss_tolerance);
   BOOST_TEST(worst.total <= bf16_slack * pytorch_bf16_error(family));
 }
 

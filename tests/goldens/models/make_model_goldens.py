@@ -271,7 +271,8 @@ def write_all(out):
 
 def data_files(folder):
     return sorted(p.relative_to(folder) for p in folder.glob("*/*")
-                  if p.suffix in (".json", ".safetensors") and p.parent.name != "optimizer")
+                  if p.suffix in (".json", ".safetensors") and p.parent.name != "optimizer"
+                  and p.name != "bf16.safetensors")
 
 
 def main():
