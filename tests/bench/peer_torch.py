@@ -6,7 +6,7 @@
 Runs on torch 1.13 and on the newest one. Prints one JSON line. What a careful user would tune is
 tuned: the script starts itself again with the environment of peer_environment.py (--untuned: leaves
 it as it is). Weights are float32; bfloat16 means autocast. The optimizer is fused where torch
-offers that on a CPU. See peers for the whole table.
+offers that on a CPU. See run for the whole table.
 
 A step is: forward, backward, clipping, optimizer, gradients dropped. tokens_per_s_median and _best
 are of the timed steps; peak_rss_bytes is the peak of the whole process, compilation included,

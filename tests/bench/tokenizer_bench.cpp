@@ -1,5 +1,6 @@
-// Tokenizer throughput: tokenizer_bench TOKENIZER FILE... prints one line per file; with --dump DIR
-// it also writes the ids (little-endian int32) for tests/bench/tokenizer_peer.py to compare.
+// Tokenizer throughput: tokenizer_bench [--dump DIR] TOKENIZER FILE... prints one JSON line a file
+// with the fields of tokenizer_peer.py; with --dump it also writes the ids (little-endian int32)
+// for that script to compare.
 #include <fmt/format.h>
 
 #include <ctime>
@@ -10,8 +11,11 @@
 #include <vector>
 
 #include "models/tokenizer/tokenizer.hpp"
+#include "runtime/json.hpp"
 
 namespace {
+
+using collie::Json;
 
 namespace fs = std::filesystem;
 
@@ -73,15 +77,24 @@ int main(int argc, char** argv) {
   }
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     std::ifstream stream(arguments[i], std::ios::binary);
+    if (!stream) {
+      fmt::print(stderr, "tokenizer_bench: cannot read {}\n", arguments[i]);
+      return 2;
+    }
     const std::string text{std::istreambuf_iterator<char>(stream), {}};
     const Timing timing = measure(arguments[0], text);
     const double megabytes = static_cast<double>(text.size()) / 1e6;
     const std::string file = fs::path(arguments[i]).filename();
-    fmt::print(
-        "collie {:<22} {:>8} tokens  encode {:7.1f} MB/s first, {:7.1f} MB/s again  "
-        "decode {:7.1f} MB/s\n",
-        file, timing.ids.size(), megabytes / timing.first_s, megabytes / timing.best_s,
-        megabytes / decode_seconds(arguments[0], timing.ids));
+    const Json line{{"mode", "tokenizer"},
+                    {"peer", "collie"},
+                    {"tokenizer", arguments[0]},
+                    {"file", file},
+                    {"bytes", text.size()},
+                    {"tokens", timing.ids.size()},
+                    {"encode_first_mb_per_s", megabytes / timing.first_s},
+                    {"encode_again_mb_per_s", megabytes / timing.best_s},
+                    {"decode_mb_per_s", megabytes / decode_seconds(arguments[0], timing.ids)}};
+    fmt::print("{}\n", line.dump());
     if (!dump.empty()) {
       std::ofstream(dump / (file + ".ids"), std::ios::binary)
           .write(reinterpret_cast<const char*>(timing.ids.data()),

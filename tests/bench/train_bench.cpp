@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "actors/plan.hpp"
 #include "actors/schedule/makespan.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
@@ -61,6 +62,23 @@ double peak_flops(Stream& stream, DType dtype) {
   return best;
 }
 
+// What plan says of the same run; it says it without touching memory.
+std::size_t planned_peak_bytes(const TrainOptions& options) {
+  RunConfig config;
+  config.model.dtype = options.dtype;
+  config.data.sequence_length = options.model.sequence;
+  config.train.micro_batch_size = options.model.rows / options.micro_batches;
+  config.train.accumulation = options.micro_batches;
+  ModelSetup setup;
+  setup.traits = options.model.traits;
+  setup.grid.pp = options.stages;
+  setup.stages =
+      require(partition_model(options.model.traits, options.stages, options.model.sequence));
+  setup.schedule = require(make_schedule("1f1b", options.stages, options.micro_batches));
+  setup.threads = options.threads;
+  return require(make_plan(config, setup)).total_bytes;
+}
+
 struct Timed {
   std::vector<double> seconds;
   double first_loss = 0.0;
@@ -97,7 +115,8 @@ class Bench {
     ActorTrainer trainer(options_);
     Timed timed = measure([&] { return trainer.step(); });
     timed.pool_peak_bytes = trainer.pool_peak_bytes();
-    print("actors", timed, peak_flops(trainer.stream(), options_.dtype), Json::object());
+    const double peak = peak_flops(trainer.stream(), options_.dtype);
+    print("actors", timed, peak, {{"planned_peak_bytes", planned_peak_bytes(options_)}});
   }
 
   // In turn, so that both see the same machine; the first of a pair changes from pair to pair.

@@ -114,6 +114,9 @@ class Plan(CliTest):
         self.assertIn("limits.memory_bytes", done.stderr)
         self.assertIn("limits.memory_bytes",
                       self.refuse(*self.tiny("limits.memory_bytes=100000"), "--quiet"))
+        evaluation = ("data.validation_fraction=0.1", "limits.memory_bytes=100000")
+        self.assertIn("limits.memory_bytes", self.refuse(*self.tiny(*evaluation, verb="evaluate")))
+        self.assertFalse((self.root / "runs").exists(), "a refused run must write nothing")
 
     def test_every_shipped_configuration_can_be_planned(self):
         for config in sorted(pathlib.Path(harness.SOURCE, "configs").glob("*.json")):

@@ -41,9 +41,8 @@ BOOST_FIXTURE_TEST_CASE(the_global_batch_does_not_depend_on_the_grid, Fixture) {
     BOOST_TEST(both == whole);
     BOOST_TEST(replicas == whole);
     BOOST_TEST(accumulated == whole);
-    BOOST_TEST(batch(dataset, {2, 1, 2}, step, 1, 0).loss_scale ==
-               batch(dataset, {1, 1, 4}, step).loss_scale);
-    BOOST_TEST(dataset.valid_tokens({2, 1, 2}, step) ==
+    BOOST_TEST(batch(dataset, {2, 1, 2}, step, 0, 0).valid_tokens +
+                   batch(dataset, {2, 1, 2}, step, 1, 0).valid_tokens ==
                batch(dataset, {1, 1, 4}, step).valid_tokens);
   }
 }
@@ -116,6 +115,21 @@ BOOST_FIXTURE_TEST_CASE(max_records_bounds_what_is_read, Fixture) {
   train_on("a.jsonl", numbered_records(3));
   train_on("b.jsonl", numbered_records(30));
   BOOST_TEST(open().statistics().records == 5);
+}
+
+BOOST_FIXTURE_TEST_CASE(tokens_that_two_datasets_share_are_counted_once, Fixture) {
+  train_on("a.jsonl", numbered_records(40));
+  data.validation_fraction = 0.25;
+  const DataSplits splits = open_training_data(data, encoder, options).value();
+  const Dataset& train = splits.train;
+  const Dataset& validation = *splits.validation;
+  const std::size_t both = Dataset::memory_bytes({&train, &validation});
+  const std::size_t separate =
+      Dataset::memory_bytes({&train}) + Dataset::memory_bytes({nullptr, &validation});
+  // Four characters and an end in each record: four bytes a token, one bit beside it.
+  const std::size_t tokens = 40 * 5;
+  BOOST_TEST(separate - both == tokens * 4 + tokens / 8);
+  BOOST_TEST(Dataset::memory_bytes({}) == 0U);
 }
 
 }  // namespace

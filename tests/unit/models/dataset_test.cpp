@@ -24,7 +24,6 @@ BOOST_FIXTURE_TEST_CASE(plain_text_is_cut_into_rows_that_share_one_token, Fixtur
   BOOST_TEST(shown(second.labels_t) == "jkl$----");
   BOOST_TEST(digits(second.positions_t) == "01230000");
   BOOST_TEST(second.valid_tokens == 4);
-  BOOST_TEST(second.loss_scale == 0.25F);
 }
 
 BOOST_FIXTURE_TEST_CASE(packed_documents_restart_their_positions, Fixture) {

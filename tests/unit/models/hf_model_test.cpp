@@ -111,6 +111,34 @@ BOOST_AUTO_TEST_CASE(half_precision_keeps_its_bits) {
   BOOST_TEST(config["dtype"] == "bfloat16");
 }
 
+BOOST_AUTO_TEST_CASE(what_float16_cannot_hold_is_refused) {
+  const ModelTraits traits = must(read_model_config(golden_directory("llama2")));
+  TestGrid grid(traits, {});
+  grid.load(golden_directory("llama2"));
+  Parameters& parameters = grid.stages()[0][0]->parameters();
+  Tensor down = parameters.value(parameters.find("layers.1.mlp.down"));
+  float& value = down.mutable_data<float>()[down.element_count() - 1];
+  ModelAssembler assembler;
+  assembler.add(parameters);
+  const TemporaryDirectory temporary;
+  const auto save = [&](DType dtype) {
+    const DirectoryWriter writer = must(DirectoryWriter::create(temporary / "model"));
+    const Status status = assembler.write(writer, traits, {.dtype = dtype});
+    BOOST_TEST(exists(join_path(writer.temporary_path(), "config.json")) == status.ok());
+    return status;
+  };
+  value = -65519.0F;  // rounds to -65504
+  BOOST_TEST(save(DType::f16).ok());
+  value = -65520.0F;
+  const Status status = save(DType::f16);
+  BOOST_REQUIRE(!status.ok());
+  BOOST_TEST(status.error().message ==
+             "model.layers.1.mlp.down_proj.weight: float16 holds at most 65504, not -65520: set "
+             "output.save_dtype to bfloat16 or float32");
+  BOOST_TEST(save(DType::bf16).ok());
+  BOOST_TEST(!exists(temporary / "model"));
+}
+
 BOOST_AUTO_TEST_CASE(large_models_are_written_in_shards) {
   const TemporaryDirectory temporary;
   copy_model(golden_directory("qwen3"), temporary / "model", {.max_shard_bytes = 40000});
