@@ -1,5 +1,8 @@
 #include "actors/run_setup.hpp"
 
+#include "actors/schedule/generators.hpp"
+#include "actors/schedule/validate.hpp"
+
 #include <algorithm>
 
 #include "models/dataset/reader.hpp"
@@ -77,9 +80,11 @@ Result<ModelSetup> set_up_model(const RunConfig& config) {
   COLLIE_TRY(setup.stages,
              partition_model(setup.traits, setup.grid.pp, config.data.sequence_length));
   COLLIE_TRY(setup.recompute, parse_recompute(config.train.recompute));
-  COLLIE_TRY(setup.schedule, make_schedule(config.grid.schedule, setup.grid.pp,
-                                           static_cast<int>(config.train.accumulation)));
-  COLLIE_TRY_VOID(check_schedule(setup.schedule, limits::link_credit_default));
+  COLLIE_TRY(setup.schedule,
+             make_schedule(config.grid.schedule,
+                           {.ranks = setup.grid.pp,
+                            .micro_batches = static_cast<int>(config.train.accumulation)}));
+  COLLIE_TRY_VOID(check_schedule(setup.schedule));
   for (int tensor = 0; tensor < setup.grid.tp; ++tensor) {
     COLLIE_TRY_VOID(declare_parameters(setup.traits, slice_of(setup, {0, 0, tensor})));
   }

@@ -7,10 +7,6 @@ namespace collie {
 
 namespace {
 
-bool makes_input_gradient(Verb verb) {
-  return verb == Verb::backward || verb == Verb::backward_input;
-}
-
 std::vector<Action> without_step(const std::vector<Action>& program) {
   std::vector<Action> actions;
   std::ranges::copy_if(program, std::back_inserter(actions),
@@ -20,7 +16,8 @@ std::vector<Action> without_step(const std::vector<Action>& program) {
 
 }  // namespace
 
-ProgramCursor::ProgramCursor(Placement placement, const std::vector<Action>& program, int credit)
+ProgramCursor::ProgramCursor(StagePosition placement, const std::vector<Action>& program,
+                             int credit)
     : placement_(placement),
       train_program_(without_step(program)),
       credit_(credit),

@@ -12,7 +12,7 @@
 
 namespace collie {
 
-struct Placement {
+struct StagePosition {
   int stages = 1;  // of the pipeline
   int stage = 0;   // of this shard
 };
@@ -21,7 +21,7 @@ class ProgramCursor {
  public:
   // The program of training; its STEP is not walked: what a step ends with is RoundEnd's business.
   // credit: undelivered messages a link may hold.
-  ProgramCursor(Placement placement, const std::vector<Action>& program, int credit);
+  ProgramCursor(StagePosition placement, const std::vector<Action>& program, int credit);
 
   // To the first action: of the program, or of as many forwards as an evaluation has micro-batches.
   void begin_round(Mode mode, std::uint32_t round, int micro_batches);
@@ -46,7 +46,7 @@ class ProgramCursor {
  private:
   bool may_start(const Action& action, const Inbox& inbox) const;
 
-  Placement placement_;
+  StagePosition placement_;
   std::vector<Action> train_program_;
   int credit_;
   std::vector<Action> program_;  // of this round

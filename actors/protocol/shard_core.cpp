@@ -99,8 +99,8 @@ void ShardCore::start(const Action& action, Commands& out) {
     case Verb::backward_weight:
       work.kind = WorkKind::backward_weight;
       break;
-    case Verb::step:
-      COLLIE_CHECK(false, "a program's STEP is not walked");
+    default:
+      COLLIE_CHECK(false, "{} is not walked", to_string(action));
   }
   work.stamp = stamp(action.micro_batch);
   cursor_.started(action);

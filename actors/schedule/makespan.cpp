@@ -30,7 +30,7 @@ double makespan(const Schedule& schedule, const std::vector<double>& forward_s,
     const bool needs_gradient =
         action.verb == Verb::backward || action.verb == Verb::backward_input;
     if (forward && action.stage > 0) return time_of(forwards, action.stage - 1, action.micro_batch);
-    if (needs_gradient && action.stage < schedule.stages - 1) {
+    if (needs_gradient && action.stage < schedule.stages() - 1) {
       return time_of(gradients, action.stage + 1, action.micro_batch);
     }
     return 0.0;

@@ -1,59 +1,86 @@
-// A pipeline schedule is data: for each rank an ordered program of actions. Every stage actor walks
-// its program; nothing else decides what runs when.
+// A pipeline schedule is data: for each rank an ordered program of actions, with what they assume
+// of placement, channels and weight versions, and a contract that is proved before a run. The same
+// schedule is the simulator's input, the script of the stage actors and what a trace is checked
+// against. Pure.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "actors/schedule/action.hpp"
+#include "actors/schedule/placement.hpp"
 #include "runtime/result.hpp"
 
 namespace collie {
 
-enum class Verb {
-  forward,          // F: one micro-batch forward through one stage
-  backward_input,   // I: its input gradient
-  backward_weight,  // W: its weight gradient
-  backward,         // B = I then W
-  step,             // STEP: reduce, clip, update
+enum class ChannelKind {
+  tagged,      // mailboxes: a receive names its message (what our actors do)
+  fifo,        // messages of a pair of ranks arrive in the order sent (untagged P2P)
+  rendezvous,  // a send ends when its receive begins
 };
 
-// F, I, W, B, STEP: the letters of schedule files and traces.
-std::string_view letter(Verb verb);
-
-struct Action {
-  Verb verb = Verb::forward;
-  int stage = 0;
-  int micro_batch = 0;  // 0-based within the step; unused by STEP
-  bool operator==(const Action&) const = default;
+struct Channel {
+  ChannelKind kind = ChannelKind::tagged;
+  int credit = 2;  // undelivered messages that one directed pair of ranks may hold; rendezvous: 0
+  bool operator==(const Channel&) const = default;
 };
 
-// "1F3": stage, verb, micro-batch.
-std::string to_string(const Action& action);
+// Which version of its stage's weights an action reads. A version is the number of STEPs before.
+enum class VersionRule {
+  latest,
+  stashed,         // backward only: the version that the micro-batch's forward read
+  previous_group,  // one STEP behind the micro-batch's group: max(0, micro_batch / group - 1) (2BW)
+  vertical,        // the same on all stages: max(0, micro_batch - (stages - 1)) (vertical sync)
+  predicted,       // latest, carried `horizon` updates ahead
+};
+
+// What STEP does besides the optimizer's update, and how delay is compensated.
+enum class Correction {
+  none,
+  pipemare,        // learning rate / staleness^(1 - min(step / anneal, 1)), and T2 on the backward
+  spec_train,      // velocity prediction in forward and backward
+  xpipe,           // Adam's direction, made once per mini-batch
+  pipe_optim,      // optimizer's direction, forward only
+  nesterov_delay,  // Nesterov with the gradient discounted by 1 - gamma
+};
+
+struct Versions {
+  VersionRule forward = VersionRule::latest;
+  VersionRule backward = VersionRule::stashed;
+  Correction correction = Correction::none;
+  int step_every = 0;     // micro-batches of one STEP; 0: all of them (synchronous)
+  int warm_up_steps = 0;  // synchronous STEPs before the asynchronous ones (PipeMare's T3)
+  bool operator==(const Versions&) const = default;
+};
+
+// What is promised of every stage s. The bounds are expressions over P (ranks), S (stages), s, m
+// (micro-batches of a STEP), with + - * / min max ceil and whole numbers: "S-1-s".
+struct Contract {
+  bool synchronous = true;
+  std::string staleness = "0";  // tau: updates between the forward's version and the own update
+  std::string mismatch = "0";   // mu: backward's version - forward's
+  std::string versions = "1";   // weight versions that are alive at once, at most
+  bool operator==(const Contract&) const = default;
+};
 
 struct Schedule {
-  std::string name;
-  int stages = 1;
-  int micro_batches = 1;
-  std::vector<std::vector<Action>> programs;  // one per rank
+  std::string name = {};
+  Placement placement = {};
+  int micro_batches = 1;  // of the whole schedule, both directions: of one step if synchronous
+  int slices = 1;         // of a micro-batch
+  Channel channel = {};
+  Versions versions = {};
+  Contract contract = {};
+  std::vector<std::vector<Action>> programs = {};  // one per rank
+
+  int ranks() const { return placement.ranks(); }
+  int stages() const { return placement.stages(); }
+  std::size_t action_count() const;
+  bool operator==(const Schedule&) const = default;
 };
 
-// GPipe (Huang et al. 2019): all forwards, then all backwards, micro-batches in order.
-Schedule gpipe(int stages, int micro_batches);
-// 1F1B (PipeDream-flush, Narayanan et al. 2021): at most stages - rank micro-batches in flight.
-Schedule one_f_one_b(int stages, int micro_batches);
-// Forwards only, for evaluation.
-Schedule forward_only(int stages, int micro_batches);
-
-// By the name a configuration uses: "gpipe", "1f1b". Unknown names are errors that list the known.
-Result<Schedule> make_schedule(std::string_view name, int stages, int micro_batches);
-
-// Proves by walking it that every rank reaches its end: each action happens once, its inputs are
-// produced before it, and `credit` undelivered messages a link suffice. The error names the first
-// blocked action of each stuck rank.
-Status check_schedule(const Schedule& schedule, int credit);
-
-// Most micro-batches whose activations a rank holds at once: what memory planning needs.
+// Most micro-batches whose activations a rank holds at once, in stages: what memory planning needs.
 int peak_in_flight(const Schedule& schedule, int rank);
 
 }  // namespace collie

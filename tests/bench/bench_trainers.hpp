@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "actors/schedule/generators.hpp"
 #include "actors/world.hpp"
 #include "kernels/elementwise.hpp"
 #include "models/partition.hpp"
@@ -61,7 +62,8 @@ class ActorTrainer {
       : options_(options), memory_("bench data"), batches_(micro_batches_of(memory_, options)) {
     WorldOptions world;
     world.grid.pp = options.stages;
-    world.schedule = require(make_schedule("1f1b", options.stages, options.micro_batches));
+    world.schedule = require(
+        make_schedule("1f1b", {.ranks = options.stages, .micro_batches = options.micro_batches}));
     world.depth = 2;
     world.batches = [this](Mode, std::int64_t, int, int micro_batch) {
       return batches_[static_cast<std::size_t>(micro_batch)];

@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "actors/plan.hpp"
+#include "actors/schedule/generators.hpp"
 #include "actors/schedule/makespan.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
@@ -74,7 +75,8 @@ std::size_t planned_peak_bytes(const TrainOptions& options) {
   setup.grid.pp = options.stages;
   setup.stages =
       require(partition_model(options.model.traits, options.stages, options.model.sequence));
-  setup.schedule = require(make_schedule("1f1b", options.stages, options.micro_batches));
+  setup.schedule = require(
+      make_schedule("1f1b", {.ranks = options.stages, .micro_batches = options.micro_batches}));
   setup.threads = options.threads;
   return require(make_plan(config, setup)).total_bytes;
 }
@@ -149,7 +151,8 @@ class Bench {
     LoopTrainer loop(options_, actors.stream());
     Timed by_actors, by_loop;
     std::vector<double> bounds;
-    const Schedule schedule = require(make_schedule("1f1b", 2, options_.micro_batches));
+    const Schedule schedule =
+        require(make_schedule("1f1b", {.ranks = 2, .micro_batches = options_.micro_batches}));
     for (int step = -warmup_; step < steps_; ++step) {
       by_actors.run([&] { return actors.step(); }, step >= 0);
       by_loop.run([&] { return loop.step(); }, step >= 0);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "actors/run_setup.hpp"
+#include "actors/schedule/generators.hpp"
 #include "actors/world.hpp"
 #include "models/partition.hpp"
 #include "models/registry.hpp"
@@ -82,7 +83,8 @@ class TinyGrid {
   WorldOptions options() {
     WorldOptions options;
     options.grid = run_.grid;
-    Result<Schedule> schedule = make_schedule(run_.schedule, run_.grid.pp, run_.micro_batches);
+    Result<Schedule> schedule =
+        make_schedule(run_.schedule, {.ranks = run_.grid.pp, .micro_batches = run_.micro_batches});
     COLLIE_CHECK(schedule.ok(), "{}", schedule.error().message);
     options.schedule = std::move(schedule).value();
     options.credit = run_.credit;

@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "tests/unit/actors/schedule/generated.hpp"
+
 using namespace collie;
 
 // Equal stages: both schedules take (micro-batches + stages - 1) * (forward + backward), GPipe
@@ -14,9 +16,10 @@ BOOST_AUTO_TEST_CASE(equal_stages_take_the_published_time) {
       const std::vector<double> forward(static_cast<std::size_t>(stages), 1.0);
       const std::vector<double> backward(static_cast<std::size_t>(stages), 2.0);
       const double expected = 3.0 * (micro_batches + stages - 1);
-      BOOST_CHECK_CLOSE(makespan(gpipe(stages, micro_batches), forward, backward), expected, 1e-9);
-      BOOST_CHECK_CLOSE(makespan(one_f_one_b(stages, micro_batches), forward, backward), expected,
-                        1e-9);
+      BOOST_CHECK_CLOSE(makespan(generated("gpipe", stages, micro_batches), forward, backward),
+                        expected, 1e-9);
+      BOOST_CHECK_CLOSE(makespan(generated("1f1b", stages, micro_batches), forward, backward),
+                        expected, 1e-9);
     }
   }
 }
@@ -24,11 +27,12 @@ BOOST_AUTO_TEST_CASE(equal_stages_take_the_published_time) {
 // Stage 1 is the slow one: F0 ends at 1, then 3 + 6 for each of two micro-batches, then B1 of
 // stage 0 takes 2 more.
 BOOST_AUTO_TEST_CASE(the_slowest_stage_decides) {
-  BOOST_CHECK_CLOSE(makespan(one_f_one_b(2, 2), {1.0, 3.0}, {2.0, 6.0}), 1.0 + 2 * 9.0 + 2.0, 1e-9);
+  BOOST_CHECK_CLOSE(makespan(generated("1f1b", 2, 2), {1.0, 3.0}, {2.0, 6.0}), 1.0 + 2 * 9.0 + 2.0,
+                    1e-9);
 }
 
 BOOST_AUTO_TEST_CASE(a_split_backward_hands_its_gradient_on_at_half_time) {
-  Schedule schedule = one_f_one_b(2, 1);
+  Schedule schedule = generated("1f1b", 2, 1);
   schedule.programs[1] = {{Verb::forward, 1, 0},
                           {Verb::backward_input, 1, 0},
                           {Verb::backward_weight, 1, 0},

@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "tests/unit/actors/schedule/generated.hpp"
+
 using namespace collie;
 
 namespace {
@@ -13,7 +15,7 @@ constexpr std::uint32_t round_at_hand = 3;
 // The cursor of one stage and the inbox it looks into.
 struct Walk {
   Walk(const Schedule& schedule, int stage, int credit)
-      : cursor({schedule.stages, stage}, schedule.programs[static_cast<std::size_t>(stage)],
+      : cursor({schedule.stages(), stage}, schedule.programs[static_cast<std::size_t>(stage)],
                credit) {
     inbox.begin_round(round_at_hand);
     cursor.begin_round(Mode::train, round_at_hand, schedule.micro_batches);
@@ -37,7 +39,7 @@ struct Walk {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_forward_needs_tokens_activation_and_credit) {
-  Walk walk(gpipe(3, 2), 1, 1);
+  Walk walk(generated("gpipe", 3, 2), 1, 1);
   BOOST_CHECK_EQUAL(walk.next(), "");
   walk.inbox.accept(Activation{walk.stamp(0), Tensor()});
   BOOST_CHECK_EQUAL(walk.next(), "");
@@ -54,7 +56,7 @@ BOOST_AUTO_TEST_CASE(a_forward_needs_tokens_activation_and_credit) {
 }
 
 BOOST_AUTO_TEST_CASE(a_backward_needs_gradient_and_credit) {
-  Walk walk(gpipe(3, 2), 1, 2);
+  Walk walk(generated("gpipe", 3, 2), 1, 2);
   for (const std::uint32_t mb : {0U, 1U}) {
     walk.inbox.accept(Activation{walk.stamp(mb), Tensor()});
     walk.inbox.accept(Tokens{walk.stamp(mb), {}});
@@ -72,7 +74,7 @@ BOOST_AUTO_TEST_CASE(a_backward_needs_gradient_and_credit) {
 }
 
 BOOST_AUTO_TEST_CASE(only_neighbours_that_exist_are_waited_for) {
-  Walk alone(one_f_one_b(1, 1), 0, 1);
+  Walk alone(generated("1f1b", 1, 1), 0, 1);
   alone.inbox.accept(Tokens{alone.stamp(0), {}});
   BOOST_CHECK_EQUAL(alone.start_next(), "0F0");
   BOOST_CHECK_EQUAL(alone.start_next(), "0B0");
@@ -82,7 +84,7 @@ BOOST_AUTO_TEST_CASE(only_neighbours_that_exist_are_waited_for) {
 }
 
 BOOST_AUTO_TEST_CASE(a_weight_gradient_waits_for_nothing_and_takes_no_credit) {
-  Schedule schedule = gpipe(2, 1);
+  Schedule schedule = generated("gpipe", 2, 1);
   schedule.programs[1] = {{Verb::forward, 1, 0},
                           {Verb::backward_input, 1, 0},
                           {Verb::backward_weight, 1, 0},
@@ -98,7 +100,7 @@ BOOST_AUTO_TEST_CASE(a_weight_gradient_waits_for_nothing_and_takes_no_credit) {
 }
 
 BOOST_AUTO_TEST_CASE(an_evaluation_is_as_many_forwards_as_it_has_micro_batches) {
-  Walk walk(gpipe(2, 1), 1, 1);
+  Walk walk(generated("gpipe", 2, 1), 1, 1);
   walk.inbox.begin_round(round_at_hand + 1);
   walk.cursor.begin_round(Mode::evaluate, round_at_hand + 1, 3);
   for (std::uint32_t mb = 0; mb < 3; ++mb) {
@@ -111,7 +113,7 @@ BOOST_AUTO_TEST_CASE(an_evaluation_is_as_many_forwards_as_it_has_micro_batches) 
 }
 
 BOOST_AUTO_TEST_CASE(a_new_round_finds_its_links_empty) {
-  Walk walk(gpipe(2, 1), 0, 1);
+  Walk walk(generated("gpipe", 2, 1), 0, 1);
   walk.inbox.accept(Tokens{walk.stamp(0), {}});
   walk.start_next();
   BOOST_CHECK_EQUAL(walk.cursor.credit_left(Link::activation), 0);

@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "tests/unit/actors/schedule/generated.hpp"
+
 #include "tests/unit/actors/protocol_script.hpp"
 
 using namespace collie;
@@ -76,7 +78,7 @@ ShardCoreConfig at(Grid grid, ShardId self) {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(nothing_starts_without_its_input) {
-  Script shard(at({1, 1, 2}, {0, 1, 0}), one_f_one_b(2, 2));
+  Script shard(at({1, 1, 2}, {0, 1, 0}), generated("1f1b", 2, 2));
   BOOST_CHECK_EQUAL(shard.begin(), "begin 0");
   BOOST_CHECK_EQUAL(shard.done(WorkKind::begin_round), "");
   BOOST_CHECK_EQUAL(shard.tokens(0), "");
@@ -88,7 +90,7 @@ BOOST_AUTO_TEST_CASE(nothing_starts_without_its_input) {
 BOOST_AUTO_TEST_CASE(nothing_starts_without_credit) {
   ShardCoreConfig config = at({1, 1, 2}, {0, 0, 0});
   config.credit = 1;
-  Script shard(config, gpipe(2, 3));
+  Script shard(config, generated("gpipe", 2, 3));
   shard.begin();
   shard.done(WorkKind::begin_round);
   shard.tokens(1);
@@ -103,7 +105,7 @@ BOOST_AUTO_TEST_CASE(nothing_starts_without_credit) {
 }
 
 BOOST_AUTO_TEST_CASE(a_gradient_leaves_when_its_work_is_done) {
-  Script shard(at({1, 1, 3}, {0, 1, 0}), one_f_one_b(3, 1));
+  Script shard(at({1, 1, 3}, {0, 1, 0}), generated("1f1b", 3, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   shard.tokens(0);
@@ -115,7 +117,7 @@ BOOST_AUTO_TEST_CASE(a_gradient_leaves_when_its_work_is_done) {
 }
 
 BOOST_AUTO_TEST_CASE(a_split_backward_sends_its_gradient_before_the_weights) {
-  Schedule schedule = one_f_one_b(2, 1);
+  Schedule schedule = generated("1f1b", 2, 1);
   schedule.programs[1] = {{Verb::forward, 1, 0},
                           {Verb::backward_input, 1, 0},
                           {Verb::backward_weight, 1, 0},
@@ -134,7 +136,7 @@ BOOST_AUTO_TEST_CASE(a_split_backward_sends_its_gradient_before_the_weights) {
 BOOST_AUTO_TEST_CASE(the_stream_holds_no_more_than_its_depth) {
   ShardCoreConfig config = at({1, 1, 1}, {0, 0, 0});
   config.depth = 2;
-  Script shard(config, gpipe(1, 3));
+  Script shard(config, generated("gpipe", 1, 3));
   BOOST_CHECK_EQUAL(shard.begin(), "begin 0");
   BOOST_CHECK_EQUAL(shard.tokens(0), "forward 0");
   BOOST_CHECK_EQUAL(shard.tokens(1), "");
@@ -142,7 +144,7 @@ BOOST_AUTO_TEST_CASE(the_stream_holds_no_more_than_its_depth) {
 }
 
 BOOST_AUTO_TEST_CASE(work_pauses_at_a_reduction_until_all_parts_are_there) {
-  Script shard(at({1, 3, 1}, {0, 0, 1}), one_f_one_b(1, 1));
+  Script shard(at({1, 3, 1}, {0, 0, 1}), generated("1f1b", 1, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   BOOST_CHECK_EQUAL(shard.tokens(0), "forward 0");
@@ -164,7 +166,7 @@ BOOST_AUTO_TEST_CASE(exchanges_follow_each_other_in_the_order_listed) {
   ShardCoreConfig config = at({2, 1, 1}, {1, 0, 0});
   const std::vector<ShardId> group = replica_group(config.grid, config.self);
   config.exchanges = {{Purpose::replica_sum, group, 1}, {Purpose::replica_gather, group, 1}};
-  Script shard(config, one_f_one_b(1, 1));
+  Script shard(config, generated("1f1b", 1, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   shard.tokens(0);
@@ -180,7 +182,7 @@ BOOST_AUTO_TEST_CASE(exchanges_follow_each_other_in_the_order_listed) {
 }
 
 BOOST_AUTO_TEST_CASE(the_update_waits_for_the_trainer_and_the_next_round_for_the_update) {
-  Script shard(at({1, 1, 1}, {0, 0, 0}), one_f_one_b(1, 1));
+  Script shard(at({1, 1, 1}, {0, 0, 0}), generated("1f1b", 1, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   shard.tokens(0);
@@ -198,7 +200,7 @@ BOOST_AUTO_TEST_CASE(the_update_waits_for_the_trainer_and_the_next_round_for_the
 }
 
 BOOST_AUTO_TEST_CASE(a_round_that_the_trainer_gave_up_ends_when_the_next_begins) {
-  Script shard(at({1, 1, 1}, {0, 0, 0}), one_f_one_b(1, 1));
+  Script shard(at({1, 1, 1}, {0, 0, 0}), generated("1f1b", 1, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   shard.tokens(0);
@@ -213,7 +215,7 @@ BOOST_AUTO_TEST_CASE(a_round_that_the_trainer_gave_up_ends_when_the_next_begins)
 }
 
 BOOST_AUTO_TEST_CASE(an_evaluation_runs_forwards_and_ends_with_its_report) {
-  Script shard(at({1, 1, 1}, {0, 0, 0}), one_f_one_b(1, 2));
+  Script shard(at({1, 1, 1}, {0, 0, 0}), generated("1f1b", 1, 2));
   BOOST_CHECK_EQUAL(shard.begin(1, Mode::evaluate), "begin 0");
   shard.done(WorkKind::begin_round);
   BOOST_CHECK_EQUAL(shard.tokens(0), "forward 0");
@@ -225,7 +227,7 @@ BOOST_AUTO_TEST_CASE(an_evaluation_runs_forwards_and_ends_with_its_report) {
 }
 
 BOOST_AUTO_TEST_CASE(a_failed_work_stops_the_shard_and_tells_the_trainer) {
-  Script shard(at({1, 1, 1}, {0, 0, 0}), one_f_one_b(1, 1));
+  Script shard(at({1, 1, 1}, {0, 0, 0}), generated("1f1b", 1, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   shard.tokens(0);
@@ -240,7 +242,7 @@ BOOST_AUTO_TEST_CASE(a_failed_work_stops_the_shard_and_tells_the_trainer) {
 }
 
 BOOST_AUTO_TEST_CASE(a_message_of_another_generation_changes_nothing) {
-  Script shard(at({1, 1, 1}, {0, 0, 0}), one_f_one_b(1, 1));
+  Script shard(at({1, 1, 1}, {0, 0, 0}), generated("1f1b", 1, 1));
   shard.begin();
   shard.done(WorkKind::begin_round);
   BOOST_CHECK_EQUAL(shard.receive(Tokens{{1, 1, 1, 0}, {}}), "");

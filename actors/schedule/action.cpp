@@ -1,0 +1,58 @@
+#include "actors/schedule/action.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace collie {
+
+namespace {
+
+constexpr std::array<std::string_view, 15> letters = {
+    "F",       "I",     "W",      "B",      "R",      "STEP",   "PIN",        "DROP",
+    "PREDICT", "FENCE", "SEND_F", "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD"};
+
+}  // namespace
+
+std::string_view letter(Verb verb) {
+  return letters.at(static_cast<std::size_t>(verb));
+}
+
+bool has_micro_batch(Verb verb) {
+  switch (verb) {
+    case Verb::step:
+    case Verb::pin:
+    case Verb::drop:
+    case Verb::predict:
+    case Verb::fence:
+    case Verb::all_reduce:
+      return false;
+    default:
+      return true;
+  }
+}
+
+bool makes_input_gradient(Verb verb) {
+  return verb == Verb::backward_input || verb == Verb::backward;
+}
+
+bool makes_weight_gradient(Verb verb) {
+  return verb == Verb::backward_weight || verb == Verb::backward;
+}
+
+std::string to_string(const Action& action) {
+  const std::string_view direction = action.direction == 0 ? "" : "~";
+  if (action.verb == Verb::pin || action.verb == Verb::drop) {
+    return fmt::format("{}{}.{}{}", letter(action.verb), action.stage, action.micro_batch,
+                       direction);
+  }
+  if (action.verb == Verb::fence) return "FENCE";
+  if (!has_micro_batch(action.verb)) {
+    return fmt::format("{}{}{}", letter(action.verb), action.stage, direction);
+  }
+  const std::string slice = action.slice == 0 ? "" : fmt::format(".{}", action.slice);
+  return fmt::format("{}{}{}{}{}", action.stage, letter(action.verb), action.micro_batch, slice,
+                     direction);
+}
+
+}  // namespace collie

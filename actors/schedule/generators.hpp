@@ -1,0 +1,44 @@
+// One short function per published schedule, named after its paper. Each says what it needs of its
+// arguments; one that gets something else returns an error with a sentence. The programs end with
+// STEP for every stage a rank holds where the schedule is synchronous.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "actors/schedule/schedule.hpp"
+
+namespace collie {
+
+struct GeneratorOptions {
+  int ranks = 1;
+  int micro_batches = 1;  // for asynchronous ones: of the whole file
+  int chunks = 0;         // per rank, where the schedule takes a number; 0: its usual one
+  int group = 0;          // micro-batches of a group (interleaved), of a STEP (2BW, PACI); 0: usual
+  int slices = 1;         // Seq1F1B
+  // For generators that plan with costs: seconds (or any unit) of one chunk, and activation memory
+  // in units of one micro-batch on one rank. memory_cap 0: the generator's usual one.
+  double forward = 1.0, input = 1.0, weight = 1.0, communication = 0.0;
+  double activation = 1.0;    // bytes that F keeps (M_B)
+  double weight_stash = 0.5;  // of these, what stays between I and W (M_W)
+  double memory_cap = 0.0;    // in the same bytes, per rank
+};
+
+struct Generator {
+  std::string_view name;    // "1f1b": what configurations and commands say
+  std::string_view title;   // "1F1B (PipeDream-Flush, DAPPLE)"
+  std::string_view source;  // "Narayanan et al., ICML 2021"
+  bool asynchronous = false;
+  Result<Schedule> (*generate)(const GeneratorOptions& options);
+};
+
+// All of them, one line each, in the order in which a list shows them.
+const std::vector<Generator>& schedule_generators();
+
+// By the name a configuration uses. Unknown names are errors that suggest the nearest.
+Result<Schedule> make_schedule(std::string_view name, const GeneratorOptions& options);
+
+// Forwards only, for evaluation, on the same placement as another schedule.
+Schedule forward_only(const Placement& placement, int micro_batches);
+
+}  // namespace collie
