@@ -10,6 +10,7 @@
 namespace collie {
 
 struct Envelope {
+  ShardId to;  // which of the shards that a rank hosts
   std::shared_ptr<Message> message;
 };
 
@@ -23,7 +24,8 @@ struct Directory {
   Grid grid;
   caf::actor trainer;
   caf::actor feeder;
-  std::vector<caf::actor> shards;  // in the order of index_of
+  std::vector<caf::actor> ranks;   // in the order of host_ranks
+  std::vector<std::size_t> hosts;  // of each shard, in the order of index_of: its rank
 };
 
 struct Introduction {

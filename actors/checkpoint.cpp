@@ -24,10 +24,10 @@ std::vector<Store> stores_of(ModelExecutor& executor) {
   stores.push_back({std::string(parameters_stem),
                     [](ModelExecutor& shard) { return &shard.parameters().values(); }});
   if (executor.optimizer() == nullptr) return stores;
-  const std::vector<OptimizerState> states = executor.optimizer()->state();
+  const std::vector<OptimizerState> states = executor.training_state();
   for (std::size_t i = 0; i < states.size(); ++i) {
-    stores.push_back({states[i].name,
-                      [i](ModelExecutor& shard) { return shard.optimizer()->state()[i].values; }});
+    stores.push_back(
+        {states[i].name, [i](ModelExecutor& shard) { return shard.training_state()[i].values; }});
   }
   return stores;
 }

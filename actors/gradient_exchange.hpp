@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "actors/protocol/shard_core.hpp"
+#include "actors/protocol/group_exchange.hpp"
 #include "models/stage.hpp"
 
 namespace collie {

@@ -28,32 +28,37 @@ class LocalWorld : public World {
     auto directory = std::make_shared<Directory>();
     directory->grid = options_.grid;
     directory->trainer = self_;
-    auto feeder = std::make_shared<FeederCore>(options_.run, 0, options_.grid, options_.batches);
+    auto feeder = std::make_shared<FeederCore>(options_.run, 0, options_.grid, options_.batches,
+                                               group_of(options_.schedule));
     directory->feeder = system_.spawn(feeder_actor, feeder);
-    for (std::size_t i = 0; i < executors.size(); ++i) {
-      const ShardId shard = shard_at(options_.grid, static_cast<int>(i));
-      auto config = std::make_shared<const ShardCoreConfig>(
-          shard_core_config(options_, shard, executors[i]->exchanges()));
-      directory->shards.push_back(system_.spawn(shard_actor, config, executors[i]));
+    directory->hosts = hosts_of_shards(options_.grid, options_.schedule);
+    for (RankCoreConfig& config : rank_core_configs(options_, executors)) {
+      std::map<ShardId, ModelExecutor*> hosted;
+      for (const HostedShard& shard : config.hosted) {
+        hosted[shard.id] = executors[static_cast<std::size_t>(index_of(options_.grid, shard.id))];
+      }
+      names_.push_back(to_string(config.hosted.front().id));
+      directory->ranks.push_back(system_.spawn(
+          rank_actor, std::make_shared<const RankCoreConfig>(std::move(config)), hosted));
     }
     directory_ = directory;
     self_->monitor(directory_->feeder);
     self_->send(directory_->feeder, Introduction{directory_});
-    for (const caf::actor& shard : directory_->shards) {
-      self_->monitor(shard);
-      self_->send(shard, Introduction{directory_});
+    for (const caf::actor& rank : directory_->ranks) {
+      self_->monitor(rank);
+      self_->send(rank, Introduction{directory_});
     }
   }
 
   ~LocalWorld() override {
     self_->demonitor(directory_->feeder.address());
     self_->send_exit(directory_->feeder, caf::exit_reason::user_shutdown);
-    for (const caf::actor& shard : directory_->shards) {
-      self_->demonitor(shard.address());
-      self_->send_exit(shard, caf::exit_reason::user_shutdown);
+    for (const caf::actor& rank : directory_->ranks) {
+      self_->demonitor(rank.address());
+      self_->send_exit(rank, caf::exit_reason::user_shutdown);
     }
     // The executors outlive this world only if no actor still uses them.
-    for (const caf::actor& shard : directory_->shards) self_->wait_for(shard);
+    for (const caf::actor& rank : directory_->ranks) self_->wait_for(rank);
     self_->wait_for(directory_->feeder);
   }
 
@@ -80,7 +85,7 @@ class LocalWorld : public World {
     for (Command& command : commands) {
       Send& send = std::get<Send>(command);
       self_->send(actor_at(*directory_, send.to),
-                  Envelope{std::make_shared<Message>(std::move(send.message))});
+                  Envelope{send.to.shard, std::make_shared<Message>(std::move(send.message))});
     }
   }
 
@@ -109,20 +114,18 @@ class LocalWorld : public World {
   }
 
   std::string name_of(const caf::actor_addr& address) const {
-    for (std::size_t i = 0; i < directory_->shards.size(); ++i) {
-      if (directory_->shards[i] == address) {
-        return to_string(shard_at(options_.grid, static_cast<int>(i)));
-      }
+    for (std::size_t i = 0; i < directory_->ranks.size(); ++i) {
+      if (directory_->ranks[i] == address) return names_[i];
     }
     return "the feeder";
   }
 
   std::string describe_shards() {
     std::string text;
-    for (const caf::actor& shard : directory_->shards) {
-      self_->request(shard, std::chrono::seconds(1), describe_atom_v)
+    for (const caf::actor& rank : directory_->ranks) {
+      self_->request(rank, std::chrono::seconds(1), describe_atom_v)
           .receive([&](const std::string& line) { text += "; " + line; },
-                   [&](const caf::error&) { text += "; a shard does not answer"; });
+                   [&](const caf::error&) { text += "; a rank does not answer"; });
     }
     return text;
   }
@@ -133,6 +136,7 @@ class LocalWorld : public World {
   TrainerCore trainer_;
   caf::scoped_actor self_;
   std::shared_ptr<const Directory> directory_;
+  std::vector<std::string> names_;  // of the ranks, for errors
   std::string last_description_;
   std::optional<Error> broken_;
 };

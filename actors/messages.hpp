@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "actors/schedule/conformance.hpp"
 #include "actors/topology.hpp"
 #include "models/batch.hpp"
 #include "models/segment.hpp"
@@ -44,6 +45,10 @@ struct BeginRound {
   Mode mode = Mode::train;
   int micro_batches = 0;  // per replica
   std::int64_t step = 0;  // which training step (or, for Mode::evaluate, which batches)
+  // For asynchronous schedules, whose stages update while the round runs.
+  double learning_rate = 0.0;
+  double clip_norm = 0.0;  // of each stage's gradient alone; 0: no clipping
+  bool want_trace = false;
 };
 
 // The step's decision, the same for all: scale the gradients, then update.
@@ -123,6 +128,7 @@ struct StepDone {
   ShardId from;
   std::uint64_t parameter_hash = 0;  // when asked for
   std::size_t peak_bytes = 0;
+  std::vector<TracedAction> trace;  // when asked for: what was done for this shard
 };
 
 struct Failed {

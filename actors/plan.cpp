@@ -1,10 +1,11 @@
 #include "actors/plan.hpp"
+#include "actors/delay_options.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <map>
 
 #include "actors/progress_format.hpp"
-#include "actors/schedule/makespan.hpp"
+#include "actors/schedule/simulate.hpp"
 #include "actors/world.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
@@ -23,7 +24,8 @@ class NoLoss final : public Loss {
 Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& config,
                                                           const ModelSetup& model,
                                                           const PlanInputs& inputs,
-                                                          const Grid& replica, int index) {
+                                                          const Grid& replica, int index,
+                                                          RankStreams& streams) {
   ModelExecutorOptions options;
   options.grid = replica;
   options.self = shard_at(replica, index);
@@ -33,7 +35,9 @@ Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& confi
   options.stream.device = {DeviceKind::meta, 0};
   options.stream.inline_execution = true;
   options.optimizer.name = config.train.optimizer.name;
+  options.delay = delay_options(model.schedule, options.self.stage);
   options.trains = inputs.kind == RunKind::train;
+  streams.assign(index, options);
   if (inputs.custom_loss) options.stage.loss = std::make_shared<const NoLoss>();
   return ModelExecutor::create(model.traits, std::move(options));
 }
@@ -64,7 +68,7 @@ Status run_protocol(const RunConfig& config, const ModelSetup& model, RunKind ki
     RoundRequest request;
     request.mode = kind == RunKind::train ? Mode::train : Mode::evaluate;
     request.step = step;
-    request.micro_batches = static_cast<int>(config.train.accumulation);
+    request.micro_batches = model.micro_batches;
     COLLIE_TRY_VOID(world->round(request));
   }
   return ok_status();
@@ -82,34 +86,36 @@ ShardPlan plan_shard(const ModelSetup& model, const ShardId& shard, ModelExecuto
   }
   plan.parameter_bytes = parameter_bytes;
   plan.peak_bytes = executor.stream().allocator().use().peak_bytes;
-  plan.micro_batches_in_flight = peak_in_flight(model.schedule, shard.stage);
+  plan.micro_batches_in_flight =
+      peak_in_flight(model.schedule, model.schedule.placement.rank_of(shard.stage, shard.replica));
   return plan;
 }
 
 // Forward is a third of a step's arithmetic, backward two thirds, for every stage.
-void plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
+Status plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
   const std::int64_t sequence = config.data.sequence_length;
   const std::int64_t tokens = config.train.micro_batch_size * sequence;
-  plan.tokens_per_step = tokens * config.train.accumulation * model.grid.dp;
+  plan.tokens_per_step = tokens * config.train.accumulation * config.grid.dp;
   plan.flops_per_step =
       static_cast<double>(plan.tokens_per_step) * training_flops_per_token(model.traits, sequence);
   const int cores = usable_core_count();
-  const double lanes_wanted = static_cast<double>(model.grid.shard_count() * model.threads);
+  const double lanes_wanted = static_cast<double>(model.rank_count() * model.threads);
   const double lanes = model.threads * std::min(1.0, cores / lanes_wanted);
   const double rate = kernels::measure_peak_flops(config.model.dtype) * lanes * planned_efficiency;
-  std::vector<double> forward;
+  CostModel costs;
+  double busy = 0.0;
   for (const StageSlice& slice : model.stages) {
     const auto layers = static_cast<double>(slice.layer_end - slice.layer_begin);
     const double per_token = layers * layer_forward_flops_per_token(model.traits, sequence) +
                              (slice.has_head ? head_forward_flops_per_token(model.traits) : 0.0);
-    forward.push_back(per_token * static_cast<double>(tokens) / model.grid.tp / rate);
+    const double seconds = per_token * static_cast<double>(tokens) / model.grid.tp / rate;
+    costs.stages.push_back({.forward = seconds, .input = seconds, .weight = seconds});
+    busy += 3.0 * seconds * static_cast<double>(config.train.accumulation);
   }
-  std::vector<double> backward;
-  for (const double seconds : forward) backward.push_back(2.0 * seconds);
-  plan.step_seconds = makespan(model.schedule, forward, backward);
-  const double busy = 3.0 * std::accumulate(forward.begin(), forward.end(), 0.0) *
-                      static_cast<double>(config.train.accumulation);
-  plan.bubble_fraction = 1.0 - busy / (plan.step_seconds * model.grid.pp);
+  COLLIE_TRY(const Simulation simulation, simulate(model.schedule, costs, {.with_memory = false}));
+  plan.step_seconds = simulation.makespan;
+  plan.bubble_fraction = 1.0 - busy / (plan.step_seconds * model.schedule.ranks());
+  return ok_status();
 }
 
 HostMemory available_memory(const RunConfig& config, std::size_t held_bytes) {
@@ -125,13 +131,19 @@ Result<Plan> make_plan(const RunConfig& config) {
 }
 
 Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const PlanInputs& inputs) {
-  const Grid replica{1, model.grid.tp, model.grid.pp};
+  // One pipeline: the replicas that its placement has.
+  const Grid replica = grid_of(model.schedule, 1, model.grid.tp);
+  RankStreams streams(replica, model.schedule);
   std::vector<std::unique_ptr<ModelExecutor>> owned;
   Executors executors;
   std::vector<std::size_t> parameter_bytes;
+  std::map<const Stream*, std::size_t> live_before;  // shards of one rank share a stream
   for (int i = 0; i < replica.shard_count(); ++i) {
-    COLLIE_TRY(auto executor, make_meta_executor(config, model, inputs, replica, i));
-    parameter_bytes.push_back(executor->stream().allocator().use().live_bytes);
+    COLLIE_TRY(auto executor, make_meta_executor(config, model, inputs, replica, i, streams));
+    const std::size_t live = executor->stream().allocator().use().live_bytes;
+    std::size_t& before = live_before[&executor->stream()];
+    parameter_bytes.push_back(live - before);
+    before = live;
     executors.push_back(executor.get());
     owned.push_back(std::move(executor));
   }
@@ -144,9 +156,11 @@ Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const P
   for (std::size_t i = 0; i < executors.size(); ++i) {
     plan.shards.push_back(plan_shard(model, shard_at(replica, static_cast<int>(i)), *executors[i],
                                      parameter_bytes[i]));
-    plan.total_bytes += plan.shards.back().peak_bytes * static_cast<std::size_t>(model.grid.dp);
+    if (live_before.erase(&executors[i]->stream()) == 0) plan.shards.back().peak_bytes = 0;
+    plan.total_bytes +=
+        plan.shards.back().peak_bytes * static_cast<std::size_t>(model.grid.dp / replica.dp);
   }
-  plan_time(config, model, plan);
+  COLLIE_TRY_VOID(plan_time(config, model, plan));
   return plan;
 }
 

@@ -1,5 +1,7 @@
 #include "actors/run_setup.hpp"
 
+#include "actors/hosting.hpp"
+#include "actors/schedule/files.hpp"
 #include "actors/schedule/generators.hpp"
 #include "actors/schedule/validate.hpp"
 
@@ -65,32 +67,74 @@ Status open_data(RunSetup& setup, RunKind kind) {
   return ok_status();
 }
 
+// A generator's, or a file's, which must be of the size that the configuration says.
+Result<Schedule> named_schedule(const RunConfig& config) {
+  const std::string& name = config.grid.schedule;
+  const int ranks = config.grid.pp;
+  const auto micro_batches = static_cast<int>(config.train.accumulation);
+  if (!is_schedule_file(name)) {
+    return make_schedule(
+        name, {.ranks = ranks, .micro_batches = micro_batches, .chunks = config.grid.chunks});
+  }
+  COLLIE_TRY(Schedule schedule, read_schedule(name));
+  if (schedule.ranks() == ranks && schedule.micro_batches == micro_batches) return schedule;
+  return make_error(
+      ErrorCode::invalid_config,
+      "{}: has {} ranks and {} micro-batches; set grid.pp and train.accumulation, now "
+      "{} and {}, to these",
+      name, schedule.ranks(), schedule.micro_batches, ranks, micro_batches);
+}
+
+// What stages that update on their own cannot have.
+Status check_asynchronous_run(const Schedule& schedule, const Grid& grid,
+                              const ModelTraits& traits) {
+  if (grid.dp > 1 || grid.tp > 1) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {} is asynchronous: set grid.dp and grid.tp to 1, not {} and {}",
+                      schedule.name, grid.dp, grid.tp);
+  }
+  if (traits.tied_embeddings && grid.pp > 1) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {} is asynchronous, and the model ties its embeddings: their two "
+                      "copies would drift apart; use a synchronous schedule or an untied model",
+                      schedule.name);
+  }
+  return ok_status();
+}
+
+// Proves the schedule before anything is made from it.
+Status choose_schedule(const RunConfig& config, ModelSetup& setup) {
+  COLLIE_TRY(setup.schedule, named_schedule(config));
+  COLLIE_TRY_VOID(check_schedule(setup.schedule));
+  COLLIE_TRY_VOID(check_trainable(setup.schedule));
+  setup.grid = grid_of(setup.schedule, config.grid.dp, config.grid.tp);
+  if (!setup.schedule.contract.synchronous) {
+    COLLIE_TRY_VOID(check_asynchronous_run(setup.schedule, setup.grid, setup.traits));
+  }
+  setup.micro_batches = setup.schedule.micro_batches / setup.schedule.placement.directions();
+  return ok_status();
+}
+
 }  // namespace
 
 Result<ModelSetup> set_up_model(const RunConfig& config) {
   ModelSetup setup;
-  setup.grid = {config.grid.dp, config.grid.tp, config.grid.pp};
-  COLLIE_TRY_VOID(check_grid(setup.grid));
+  COLLIE_TRY_VOID(check_grid({config.grid.dp, config.grid.tp, config.grid.pp}));
   COLLIE_TRY(setup.traits, read_traits(config));
   if (config.data.sequence_length > setup.traits.context_length) {
     return make_error(ErrorCode::invalid_config,
                       "data.sequence_length: {} is more than the {} positions the model allows",
                       config.data.sequence_length, setup.traits.context_length);
   }
+  COLLIE_TRY(setup.recompute, parse_recompute(config.train.recompute));
+  COLLIE_TRY_VOID(choose_schedule(config, setup));
   COLLIE_TRY(setup.stages,
              partition_model(setup.traits, setup.grid.pp, config.data.sequence_length));
-  COLLIE_TRY(setup.recompute, parse_recompute(config.train.recompute));
-  COLLIE_TRY(setup.schedule,
-             make_schedule(config.grid.schedule,
-                           {.ranks = setup.grid.pp,
-                            .micro_batches = static_cast<int>(config.train.accumulation)}));
-  COLLIE_TRY_VOID(check_schedule(setup.schedule));
   for (int tensor = 0; tensor < setup.grid.tp; ++tensor) {
     COLLIE_TRY_VOID(declare_parameters(setup.traits, slice_of(setup, {0, 0, tensor})));
   }
-  setup.threads = config.grid.threads > 0
-                      ? config.grid.threads
-                      : std::max(1, usable_core_count() / setup.grid.shard_count());
+  setup.threads = config.grid.threads > 0 ? config.grid.threads
+                                          : std::max(1, usable_core_count() / setup.rank_count());
   setup.scheduler_threads = config.grid.scheduler_threads > 0 ? config.grid.scheduler_threads : 1;
   return setup;
 }
@@ -125,8 +169,8 @@ Result<ResumePoint> find_resume_point(const RunConfig& config) {
 Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumePoint& resume) {
   RunSetup setup;
   setup.config = config;
-  setup.layout = batch_layout(config);
   COLLIE_TRY(setup.model, set_up_model(config));
+  setup.layout = {setup.model.grid.dp, setup.model.micro_batches, config.train.micro_batch_size};
   COLLIE_TRY(Tokenizer tokenizer, make_tokenizer(config, resume));
   setup.tokenizer = std::make_shared<const Tokenizer>(std::move(tokenizer));
   COLLIE_TRY_VOID(open_data(setup, kind));

@@ -17,12 +17,16 @@ namespace collie {
 
 struct ModelSetup {
   ModelTraits traits;
-  Grid grid;
-  std::vector<StageSlice> stages;  // one per pipeline stage, tp_size 1
   Schedule schedule;
+  Grid grid;  // of stages and replicas, whatever rank hosts them: see hosting.hpp
+  std::vector<StageSlice> stages;  // one per pipeline stage, tp_size 1
+  int micro_batches = 1;           // of a step, per replica
   Recompute recompute = Recompute::none;
-  int threads = 1;            // of each shard's stream
+  int threads = 1;            // of each rank's stream
   int scheduler_threads = 1;  // of the actor system
+  int rank_count() const {
+    return grid.dp / schedule.placement.directions() * schedule.ranks() * grid.tp;
+  }
 };
 
 struct RunSetup {

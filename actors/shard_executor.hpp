@@ -1,12 +1,13 @@
-// Performs a shard's works on its stream: the bridge from the protocol to the model. Owns the
-// stream, the stage's parameters, the optimizer and the micro-batches under way.
+// Performs a shard's works on its rank's stream: the bridge from the protocol to the model. Owns
+// the stage's parameters, the optimizer and the micro-batches under way.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "actors/protocol/shard_core.hpp"
+#include "actors/protocol/rank_core.hpp"
+#include "models/delay_correction.hpp"
 #include "models/optimizer.hpp"
 #include "models/stage.hpp"
 
@@ -18,7 +19,11 @@ struct ModelExecutorOptions {
   StageSlice slice;
   StageOptions stage;
   StreamOptions stream;
+  // Of the rank, where it hosts several shards; null: a stream of the shard's own, from `stream`.
+  std::shared_ptr<Stream> shared_stream;
+  bool reports_memory = true;  // false for all shards of a stream but the first
   OptimizerOptions optimizer;
+  DelayCorrectionOptions delay;
   bool trains = true;  // false: no gradients, no optimizer
 };
 
@@ -36,6 +41,9 @@ class ModelExecutor {
   Stream& stream();
   Parameters& parameters();
   Optimizer* optimizer();  // null when it does not train
+  // Of the optimizer and of the correction for delay; what a checkpoint holds beside the
+  // parameters.
+  std::vector<OptimizerState> training_state();
   // Of the parameters this shard owns; blocks. Added up over a replica's shards it does not depend
   // on how the layers are divided into stages.
   std::uint64_t parameter_hash();

@@ -7,7 +7,7 @@ namespace {
 template <class Self>
 void send_message(Self* self, const Directory& directory, Send&& send) {
   self->send(actor_at(directory, send.to),
-             Envelope{std::make_shared<Message>(std::move(send.message))});
+             Envelope{send.to.shard, std::make_shared<Message>(std::move(send.message))});
 }
 
 // The completion comes on the stream's thread, so all it does is post a note.
@@ -19,11 +19,12 @@ void start_work(ModelExecutor& executor, const caf::actor_addr& owner, Work work
   });
 }
 
-void perform(caf::stateful_actor<ShardState>* self, Commands commands) {
-  ShardState& state = self->state;
+void perform(caf::stateful_actor<RankState>* self, Commands commands) {
+  RankState& state = self->state;
   for (Command& command : commands) {
     if (auto* work = std::get_if<Work>(&command)) {
-      start_work(*state.executor, self->address(), std::move(*work));
+      ModelExecutor& executor = *state.executors.at(work->shard);
+      start_work(executor, self->address(), std::move(*work));
     } else {
       send_message(self, *state.directory, std::move(std::get<Send>(command)));
     }
@@ -41,21 +42,22 @@ const caf::actor& actor_at(const Directory& directory, const Address& address) {
     case Role::shard:
       break;
   }
-  return directory.shards[static_cast<std::size_t>(index_of(directory.grid, address.shard))];
+  const auto shard = static_cast<std::size_t>(index_of(directory.grid, address.shard));
+  return directory.ranks[directory.hosts[shard]];
 }
 
-caf::behavior shard_actor(caf::stateful_actor<ShardState>* self,
-                          const std::shared_ptr<const ShardCoreConfig>& config,
-                          ModelExecutor* executor) {
-  self->state.core = std::make_unique<ShardCore>(*config);
-  self->state.executor = executor;
+caf::behavior rank_actor(caf::stateful_actor<RankState>* self,
+                         const std::shared_ptr<const RankCoreConfig>& config,
+                         const std::map<ShardId, ModelExecutor*>& executors) {
+  self->state.core = std::make_unique<RankCore>(*config);
+  self->state.executors = executors;
   return {
       [self](Introduction& introduction) {
         self->state.directory = std::move(introduction.directory);
       },
       [self](Envelope& envelope) {
         Commands commands;
-        self->state.core->receive(std::move(*envelope.message), commands);
+        self->state.core->receive(envelope.to, std::move(*envelope.message), commands);
         perform(self, std::move(commands));
       },
       [self](StreamNote& note) {

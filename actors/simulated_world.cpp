@@ -8,10 +8,10 @@ namespace collie {
 
 namespace {
 
-// Where an address stands in the world's tables: trainer, feeder, then the shards.
+// Where an address stands in the world's tables: trainer, feeder, then the ranks.
 constexpr int trainer_index = 0;
 constexpr int feeder_index = 1;
-constexpr int first_shard_index = 2;
+constexpr int first_rank_index = 2;
 
 class SimulatedWorld : public World {
  public:
@@ -21,13 +21,13 @@ class SimulatedWorld : public World {
         simulation_(simulation),
         random_(simulation.seed),
         trainer_(options_.run, 0, options_.grid),
-        feeder_(options_.run, 0, options_.grid, options_.batches),
-        works_(executors_.size()) {
+        feeder_(options_.run, 0, options_.grid, options_.batches, group_of(options_.schedule)),
+        hosts_(hosts_of_shards(options_.grid, options_.schedule)) {
     check_executors(options_, executors_);
-    for (std::size_t i = 0; i < executors_.size(); ++i) {
-      const ShardId self = shard_at(options_.grid, static_cast<int>(i));
-      shards_.emplace_back(shard_core_config(options_, self, executors_[i]->exchanges()));
+    for (RankCoreConfig& config : rank_core_configs(options_, executors_)) {
+      ranks_.emplace_back(std::move(config));
     }
+    works_.resize(ranks_.size());
   }
 
   Result<RoundOutcome> round(const RoundRequest& request) override {
@@ -49,19 +49,20 @@ class SimulatedWorld : public World {
   int index_of_address(const Address& address) const {
     if (address.role == Role::trainer) return trainer_index;
     if (address.role == Role::feeder) return feeder_index;
-    return first_shard_index + index_of(options_.grid, address.shard);
+    const int shard = index_of(options_.grid, address.shard);
+    return first_rank_index + static_cast<int>(hosts_[static_cast<std::size_t>(shard)]);
   }
 
   void perform(int from, Commands commands) {
     for (Command& command : commands) {
       if (auto* work = std::get_if<Work>(&command)) {
-        works_[static_cast<std::size_t>(from - first_shard_index)].push_back(std::move(*work));
+        works_[static_cast<std::size_t>(from - first_rank_index)].push_back(std::move(*work));
         continue;
       }
       Send& send = std::get<Send>(command);
       auto& channel = channels_[{from, index_of_address(send.to)}];
-      if (draw() < simulation_.duplicate_probability) channel.push_back(send.message);
-      channel.push_back(std::move(send.message));
+      if (draw() < simulation_.duplicate_probability) channel.push_back(send);
+      channel.push_back(std::move(send));
     }
   }
 
@@ -91,38 +92,37 @@ class SimulatedWorld : public World {
   }
 
   void deliver(const std::pair<int, int>& pair) {
-    std::deque<Message>& channel = channels_[pair];
+    std::deque<Send>& channel = channels_[pair];
     const std::size_t position = simulation_.reorder ? draw_below(channel.size()) : 0;
     const auto chosen = channel.begin() + static_cast<std::ptrdiff_t>(position);
-    Message message = std::move(*chosen);
+    Send sent = std::move(*chosen);
     channel.erase(chosen);
     Commands commands;
     if (pair.second == trainer_index) {
-      trainer_.receive(std::move(message), commands);
+      trainer_.receive(std::move(sent.message), commands);
     } else if (pair.second == feeder_index) {
-      feeder_.receive(message, commands);
+      feeder_.receive(sent.message, commands);
     } else {
-      shards_[static_cast<std::size_t>(pair.second - first_shard_index)].receive(std::move(message),
-                                                                                 commands);
+      ranks_[static_cast<std::size_t>(pair.second - first_rank_index)].receive(
+          sent.to.shard, std::move(sent.message), commands);
     }
     perform(pair.second, std::move(commands));
   }
 
-  void finish_work(std::size_t shard) {
-    Work work = std::move(works_[shard].front());
-    works_[shard].pop_front();
+  void finish_work(std::size_t rank) {
+    Work work = std::move(works_[rank].front());
+    works_[rank].pop_front();
     Commands commands;
-    executors_[shard]->execute(std::move(work), [&](Completion completion) {
-      shards_[shard].completed(std::move(completion), commands);
-    });
-    perform(first_shard_index + static_cast<int>(shard), std::move(commands));
+    const int shard = index_of(options_.grid, work.shard);
+    executors_[static_cast<std::size_t>(shard)]->execute(
+        std::move(work),
+        [&](Completion completion) { ranks_[rank].completed(std::move(completion), commands); });
+    perform(first_rank_index + static_cast<int>(rank), std::move(commands));
   }
 
   Error stuck() const {
     std::string who;
-    for (const ShardCore& shard : shards_) {
-      who += fmt::format("; {}", shard.describe());
-    }
+    for (const RankCore& rank : ranks_) who += fmt::format("; {}", rank.describe());
     return make_error(ErrorCode::lost, "nothing can happen any more: {}{}", trainer_.describe(),
                       who);
   }
@@ -133,9 +133,10 @@ class SimulatedWorld : public World {
   std::mt19937_64 random_;
   TrainerCore trainer_;
   FeederCore feeder_;
-  std::vector<ShardCore> shards_;
+  std::vector<std::size_t> hosts_;  // of each shard: its rank
+  std::vector<RankCore> ranks_;
   std::vector<std::deque<Work>> works_;
-  std::map<std::pair<int, int>, std::deque<Message>> channels_;
+  std::map<std::pair<int, int>, std::deque<Send>> channels_;
   std::optional<Error> broken_;
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "actors/metrics_log.hpp"
+#include "actors/run_trace.hpp"
 #include "actors/training_grid.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
@@ -26,6 +27,8 @@ struct Trainer::Impl {
   std::unique_ptr<TrainingGrid> grid;
   std::vector<std::shared_ptr<Callback>> callbacks;
   std::shared_ptr<MetricsLog> metrics;
+  std::optional<RunTraceWriter> trace;
+  std::int64_t steps_traced = 0;
   std::int64_t steps_done = 0;
   double peak_flops = 0.0;
   double flops_per_token = 0.0;
@@ -38,6 +41,7 @@ struct Trainer::Impl {
   bool due(std::int64_t every) const { return every > 0 && steps_done % every == 0; }
 
   Status open_metrics(TrainingReport& report);
+  Status record_trace(const RoundOutcome& outcome);
   RunInfo info() const;
   Result<StepEvent> step();
   // Nothing when a stop was asked for meanwhile and may_stop allows it.
@@ -72,20 +76,37 @@ RunInfo Trainer::Impl::info() const {
   return info;
 }
 
+// The proof that the step followed its schedule, and the times it took.
+Status Trainer::Impl::record_trace(const RoundOutcome& outcome) {
+  const ModelSetup& model = grid->setup().model;
+  const Trace steps = rank_traces(model.grid, model.schedule, outcome.trace);
+  COLLIE_TRY_VOID(check_conformance(model.schedule, steps));
+  if (!trace) {
+    const std::string path = join_path(config().output.directory, "trace.jsonl");
+    COLLIE_TRY(trace, RunTraceWriter::create(path, model.schedule));
+  }
+  ++steps_traced;
+  return trace->append(steps_done, steps);
+}
+
 Result<StepEvent> Trainer::Impl::step() {
   const TrainSection& train = config().train;
   const auto begin = std::chrono::steady_clock::now();
   RoundRequest request;
   request.step = steps_done;
-  request.micro_batches = static_cast<int>(train.accumulation);
+  request.micro_batches = grid->setup().model.micro_batches;
   request.learning_rate = learning_rate(train, total(), steps_done);
   request.clip_norm = train.clip_norm;
   // Before a step is saved, replicas that have drifted apart are found out.
   const std::int64_t every = config().checkpoint.every_steps;
   const bool saves = steps_done + 1 == total() || (every > 0 && (steps_done + 1) % every == 0);
   request.want_hash = saves && config().grid.dp > 1;
+  // The first step of a run warms caches and pools up: it tells nothing about the others.
+  request.want_trace =
+      steps_done > grid->resumed_step() && steps_traced < config().output.trace_steps;
   COLLIE_TRY(const RoundOutcome outcome, grid->round(request));
   ++steps_done;
+  if (request.want_trace) COLLIE_TRY_VOID(record_trace(outcome));
   StepEvent event;
   event.step = steps_done;
   event.total_steps = total();
@@ -173,7 +194,7 @@ Result<Trainer> Trainer::create(const RunConfig& config, TrainerOptions options)
   impl->steps_done = impl->grid->resumed_step();
   const ModelSetup& model = impl->grid->setup().model;
   impl->flops_per_token = training_flops_per_token(model.traits, config.data.sequence_length);
-  const int lanes = std::min(usable_core_count(), model.grid.shard_count() * model.threads);
+  const int lanes = std::min(usable_core_count(), model.rank_count() * model.threads);
   impl->peak_flops = kernels::measure_peak_flops(config.model.dtype) * lanes;
   return Trainer(std::move(impl));
 }

@@ -1,6 +1,7 @@
 #include "actors/training_grid.hpp"
 
 #include "actors/checkpoint.hpp"
+#include "actors/delay_options.hpp"
 #include "models/hf_model.hpp"
 
 namespace collie {
@@ -8,7 +9,8 @@ namespace collie {
 namespace {
 
 OptimizerOptions optimizer_options(const OptimizerSection& section) {
-  return {section.name, section.beta1, section.beta2, section.epsilon, section.weight_decay};
+  return {section.name,    section.beta1,        section.beta2,
+          section.epsilon, section.weight_decay, section.momentum};
 }
 
 // The type a Hugging Face configuration says its weights have.
@@ -68,6 +70,7 @@ Status TrainingGrid::plan(const PlanInputs& inputs) {
 
 Status TrainingGrid::make_executors(RunKind kind, const std::shared_ptr<const Loss>& loss) {
   const ModelSetup& model = setup_.model;
+  RankStreams streams(model.grid, model.schedule);
   for (int i = 0; i < model.grid.shard_count(); ++i) {
     ModelExecutorOptions options;
     options.grid = model.grid;
@@ -81,6 +84,8 @@ Status TrainingGrid::make_executors(RunKind kind, const std::shared_ptr<const Lo
     options.stream.threads = model.threads;
     options.trains = kind == RunKind::train;
     options.optimizer = optimizer_options(setup_.config.train.optimizer);
+    options.delay = delay_options(model.schedule, options.self.stage);
+    streams.assign(i, options);
     COLLIE_TRY(auto executor, ModelExecutor::create(model.traits, std::move(options)));
     executors_.push_back(executor.get());
     owned_.push_back(std::move(executor));

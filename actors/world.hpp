@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "actors/hosting.hpp"
 #include "actors/protocol/feeder_core.hpp"
 #include "actors/protocol/trainer_core.hpp"
 #include "actors/shard_executor.hpp"
@@ -16,9 +17,8 @@ namespace collie {
 struct WorldOptions {
   std::uint64_t run = 1;
   Grid grid;
-  Schedule schedule;  // for training rounds
-  int credit = limits::link_credit_default;
-  int depth = 1;  // see ShardCoreConfig
+  Schedule schedule;  // for training rounds; grid is grid_of() it
+  int depth = 1;      // see RankCoreConfig
   BatchSource batches;
 };
 
@@ -31,13 +31,26 @@ class World {
   virtual Result<RoundOutcome> round(const RoundRequest& request) = 0;
 };
 
-// The core of one shard, set up for its place in the grid.
-ShardCoreConfig shard_core_config(const WorldOptions& options, const ShardId& self,
-                                  std::vector<Exchange> exchanges);
-
 // Executors are borrowed, one for each shard in the order of index_of, and must outlive the world.
 using Executors = std::vector<ModelExecutor*>;
 void check_executors(const WorldOptions& options, const Executors& executors);
+
+// Gives the shards that one rank hosts one stream.
+class RankStreams {
+ public:
+  RankStreams(const Grid& grid, const Schedule& schedule)
+      : hosts_(hosts_of_shards(grid, schedule)), streams_(hosts_.size()) {}
+  // Of the shard at `index` in the order of index_of: fills in what says which stream it has.
+  void assign(int index, ModelExecutorOptions& options);
+
+ private:
+  std::vector<std::size_t> hosts_;
+  std::vector<std::shared_ptr<Stream>> streams_;  // by rank
+};
+
+// The cores of all ranks, set up for their places, in the order of host_ranks.
+std::vector<RankCoreConfig> rank_core_configs(const WorldOptions& options,
+                                              const Executors& executors);
 
 // scheduler_threads: of the actor system; the shards' streams have threads of their own.
 std::unique_ptr<World> make_local_world(WorldOptions options, const Executors& executors,

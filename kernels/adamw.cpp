@@ -46,4 +46,19 @@ void adamw_step(Stream& stream, const AdamWStep& step, Tensor& param, const Tens
             [&] { cpu::adamw_step(stream, factors_of(step), param, grad, m, v, compute_copy); });
 }
 
+void adamw_direction(Stream& stream, const AdamWStep& step, const Tensor& param, const Tensor& m,
+                     const Tensor& v, Tensor& out) {
+  COLLIE_CHECK(step.step >= 1, "AdamW has no direction before its first step");
+  require_dtype(param, DType::f32, "param");
+  require_same(param, m, "param and m");
+  require_same(param, v, "param and v");
+  require_same(param, out, "param and out");
+  const auto count = static_cast<double>(step.step);
+  const cpu::AdamWDirection factors{
+      static_cast<float>(1.0 / (1.0 - std::pow(step.beta1, count))),
+      static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(step.beta2, count))),
+      static_cast<float>(step.epsilon), static_cast<float>(step.weight_decay)};
+  by_device(stream, [&] { cpu::adamw_direction(stream, factors, param, m, v, out); });
+}
+
 }  // namespace collie::kernels

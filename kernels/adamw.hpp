@@ -21,4 +21,11 @@ struct AdamWStep {
 void adamw_step(Stream& stream, const AdamWStep& step, Tensor& param, const Tensor& grad, Tensor& m,
                 Tensor& v, Tensor& compute_copy);
 
+// Where the update after `step` updates is heading, per unit of learning rate and against its sign:
+// out = (m / (1 - beta1^step)) / (sqrt(v) / sqrt(1 - beta2^step) + epsilon) + weight_decay * param,
+// in plain C++ (see blend.hpp); the divisions by the corrections are products with their inverses.
+// Flat f32; reads beta1, beta2, epsilon, weight_decay and step alone.
+void adamw_direction(Stream& stream, const AdamWStep& step, const Tensor& param, const Tensor& m,
+                     const Tensor& v, Tensor& out);
+
 }  // namespace collie::kernels

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "kernels/adamw_impl.hpp"
 #include "kernels/dispatch.hpp"
 
@@ -49,6 +51,22 @@ void adamw_step(Stream& stream, const AdamWFactors& factors, Tensor& param, cons
             [&](std::int64_t begin, std::int64_t end, int) {
               HWY_DYNAMIC_DISPATCH(adamw_range)
               (factors, param_data, grad_data, m_data, v_data, copy_data, begin, end);
+            });
+}
+
+// Plain, so that nothing is fused: compiled once, for the least machine.
+void adamw_direction(Stream& stream, const AdamWDirection& factors, const Tensor& param,
+                     const Tensor& m, const Tensor& v, Tensor& out) {
+  const float* param_data = param.data<float>();
+  const float* m_data = m.data<float>();
+  const float* v_data = v.data<float>();
+  float* out_data = out.mutable_data<float>();
+  for_tiles(stream, param.element_count(), 4 * flat_tile,
+            [&](std::int64_t begin, std::int64_t end, int) {
+              for (std::int64_t i = begin; i < end; ++i) {
+                const float root = std::sqrt(v_data[i]) * factors.inverse_root + factors.epsilon;
+                out_data[i] = m_data[i] * factors.inverse1 / root + factors.decay * param_data[i];
+              }
             });
 }
 

@@ -21,4 +21,15 @@ struct AdamWFactors {
 void adamw_step(Stream& stream, const AdamWFactors& factors, Tensor& param, const Tensor& grad,
                 Tensor& m, Tensor& v, Tensor& compute_copy);
 
+// The constants of a direction.
+struct AdamWDirection {
+  float inverse1;      // of the first moment's bias correction
+  float inverse_root;  // of the root of the second's
+  float epsilon;
+  float decay;
+};
+
+void adamw_direction(Stream& stream, const AdamWDirection& factors, const Tensor& param,
+                     const Tensor& m, const Tensor& v, Tensor& out);
+
 }  // namespace collie::kernels::cpu

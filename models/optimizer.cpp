@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "models/optimizers/adamw.hpp"
+#include "models/optimizers/sgd.hpp"
 
 namespace collie {
 
@@ -17,6 +18,7 @@ struct NamedOptimizer {
 // One line per optimizer a configuration can name.
 constexpr NamedOptimizer optimizers[] = {
     {"adamw", 8.0, make_adamw},
+    {"sgd", 4.0, make_sgd},
 };
 
 Result<const NamedOptimizer*> find_optimizer(std::string_view name) {

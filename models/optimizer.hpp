@@ -16,6 +16,7 @@ struct OptimizerOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.0;  // only where ParameterSpec::decay
+  double momentum = 0.9;      // sgd
 };
 
 struct OptimizerStep {
@@ -35,6 +36,11 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // From inside work submitted to the stream.
   virtual void step(Stream& stream, const OptimizerStep& step, Parameters& parameters) = 0;
+  // Where the weights are heading, per unit of learning rate and against its sign: values -
+  // learning_rate * out is about where the next update leads. `updates_done` so far, at least 1;
+  // out is f32, laid out like values(). From inside work submitted to the stream.
+  virtual void direction(Stream& stream, const Parameters& parameters, std::int64_t updates_done,
+                         Tensor& out) const = 0;
   virtual std::vector<OptimizerState> state() = 0;
 };
 

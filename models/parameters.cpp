@@ -78,6 +78,7 @@ Parameters::Parameters(Allocator& allocator, std::vector<ParameterSpec> specs, D
   values_ = allocate_zeros(allocator, DType::f32, {end});
   const bool is_f32 = compute_dtype == DType::f32;
   computes_ = is_f32 ? values_ : allocate_zeros(allocator, compute_dtype, {end});
+  read_ = computes_;
   if (with_gradients) gradients_ = allocate_zeros(allocator, DType::f32, {end});
 }
 
@@ -111,7 +112,7 @@ Tensor Parameters::value(int index) const {
   return view(values_, index);
 }
 Tensor Parameters::compute(int index) const {
-  return view(computes_, index);
+  return view(read_, index);
 }
 
 Tensor Parameters::gradient(int index) const {
@@ -122,7 +123,7 @@ Tensor Parameters::gradient(int index) const {
 }
 
 Tensor Parameters::compute_rows(int first, int count) const {
-  return joined_view(computes_, first, count);
+  return joined_view(read_, first, count);
 }
 Tensor Parameters::gradient_rows(int first, int count) const {
   return joined_view(gradients_, first, count);

@@ -77,6 +77,9 @@ class Parameters {
   Tensor value(int index) const;     // f32 master
   Tensor compute(int index) const;   // what kernels read: f32 itself or the bf16 copy
   Tensor gradient(int index) const;  // f32
+  // From now on compute() and compute_rows() are views of this flat store (laid out like
+  // computes()); an undefined one: of computes() again.
+  void read_from(Tensor store) { read_ = store ? std::move(store) : computes_; }
   // One matrix over consecutive joined parameters (q, k, v; gate, up), or one vector.
   Tensor compute_rows(int first, int count) const;
   Tensor gradient_rows(int first, int count) const;
@@ -86,6 +89,7 @@ class Parameters {
   Tensor& gradients() { return gradients_; }
   Tensor& computes() { return computes_; }
   const Tensor& values() const { return values_; }
+  DType compute_dtype() const { return compute_dtype_; }
   // Offset and padded length of one parameter in the flat stores, in elements.
   std::int64_t offset(int index) const { return offsets_[static_cast<std::size_t>(index)]; }
   std::int64_t padded_count(int index) const;
@@ -105,6 +109,7 @@ class Parameters {
   std::vector<int> alias_of_;       // -1: none
   DType compute_dtype_;
   Tensor values_, gradients_, computes_;
+  Tensor read_;            // what kernels read: computes_, or another version of it
   Tensor alias_gradient_;  // of the one alias, if there is one
 };
 

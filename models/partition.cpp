@@ -19,7 +19,7 @@ class Partitioner {
   }
 
  public:
-  Partitioner(const StageCosts& costs, int stages)
+  Partitioner(const PartitionCosts& costs, int stages)
       : costs_(costs), stages_(stages), layers_(static_cast<int>(costs.layers.size())) {
     sums_.push_back(0.0);
     for (const double cost : costs.layers) sums_.push_back(sums_.back() + cost);
@@ -74,7 +74,7 @@ class Partitioner {
     return slices;
   }
 
-  const StageCosts& costs_;
+  const PartitionCosts& costs_;
   int stages_, layers_;
   std::vector<double> sums_;
   std::vector<double> best_;
@@ -83,7 +83,7 @@ class Partitioner {
 
 }  // namespace
 
-Result<std::vector<StageSlice>> partition_layers(const StageCosts& costs, int stages) {
+Result<std::vector<StageSlice>> partition_layers(const PartitionCosts& costs, int stages) {
   COLLIE_CHECK(stages >= 1);
   const auto layers = static_cast<std::int64_t>(costs.layers.size());
   const std::int64_t stages_max = layers == 0 ? 0 : layers + 1;
@@ -97,7 +97,7 @@ Result<std::vector<StageSlice>> partition_layers(const StageCosts& costs, int st
 
 Result<std::vector<StageSlice>> partition_model(const ModelTraits& traits, int stages,
                                                 std::int64_t sequence) {
-  StageCosts costs;
+  PartitionCosts costs;
   costs.layers.assign(static_cast<std::size_t>(traits.layer_count),
                       layer_forward_flops_per_token(traits, sequence));
   costs.head = head_forward_flops_per_token(traits);

@@ -8,7 +8,7 @@
 
 namespace collie {
 
-struct StageCosts {
+struct PartitionCosts {
   std::vector<double> layers;
   double embedding = 0.0;  // added to the first stage
   double head = 0.0;       // added to the last stage
@@ -17,7 +17,7 @@ struct StageCosts {
 // Contiguous layer ranges that minimise the cost of the most expensive stage, then the sum of
 // squares. Every stage has a layer, but for the last of several, which may have the head alone.
 // Fails where there are more stages than that allows.
-Result<std::vector<StageSlice>> partition_layers(const StageCosts& costs, int stages);
+Result<std::vector<StageSlice>> partition_layers(const PartitionCosts& costs, int stages);
 
 // The same with the costs of a model trained on rows of `sequence` tokens. Slices have tp_size 1.
 Result<std::vector<StageSlice>> partition_model(const ModelTraits& traits, int stages,

@@ -51,10 +51,11 @@ struct DataSection {
 struct GridSection {
   int dp = 1;                     // replicas
   int tp = 1;                     // tensor shards of a stage
-  int pp = 1;                     // pipeline stages
+  int pp = 1;                     // ranks of the pipeline
   int threads = 0;                // of each actor's stream; 0: cores / (dp * tp * pp)
   int scheduler_threads = 0;      // of the actor system; 0: chosen from the cores
-  std::string schedule = "1f1b";  // pipeline schedule
+  std::string schedule = "1f1b";  // a generator's name or a file
+  int chunks = 0;                 // stages of a rank; 0: the schedule's usual number
 
   int actors() const { return dp * tp * pp; }
 };
@@ -64,6 +65,7 @@ struct OptimizerSection {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
+  double momentum = 0.9;      // sgd
   double weight_decay = 0.0;  // never on norms and biases
 };
 
@@ -95,7 +97,8 @@ struct CheckpointSection {
 };
 
 struct OutputSection {
-  std::string directory;  // empty: runs/<name>
+  std::int64_t trace_steps = 0;  // steps whose actions are written to trace.jsonl
+  std::string directory;         // empty: runs/<name>
   SaveDtype save_dtype =
       SaveDtype::same;  // of the model directory; same: as loaded, or model.dtype
   std::int64_t log_every_steps = 1;

@@ -88,25 +88,32 @@ void append_grid(Fields& fields, GridSection& grid) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
   add({"grid.dp", integer(grid.dp, 1, limits::grid_axis_max), "replicas of the model"});
   add({"grid.tp", integer(grid.tp, 1, limits::grid_axis_max), "tensor shards of each stage"});
-  add({"grid.pp", integer(grid.pp, 1, limits::grid_axis_max), "pipeline stages"});
+  add({"grid.pp", integer(grid.pp, 1, limits::grid_axis_max), "ranks of the pipeline"});
   add({"grid.threads", integer(grid.threads, 0, limits::threads_per_stream_max),
-       "threads of each actor's arithmetic; 0: cores / actors"});
+       "threads of each rank's arithmetic; 0: cores / ranks"});
   add({"grid.scheduler_threads", integer(grid.scheduler_threads, 0, limits::threads_per_stream_max),
        "threads of the actor system; 0: chosen from the cores"});
-  add({"grid.schedule", choice(grid.schedule, {"1f1b", "gpipe"}), "pipeline schedule"});
+  add({"grid.schedule", &grid.schedule,
+       "pipeline schedule: a name from \"collie-actor-node schedule list\", or a .schedule or .csv "
+       "file; it has grid.pp ranks and train.accumulation micro-batches"});
+  add({"grid.chunks", integer(grid.chunks, 0, limits::grid_axis_max),
+       "stages of each rank, where the schedule takes a number; 0: its usual one"});
 }
 
 void append_optimizer(Fields& fields, OptimizerSection& optimizer) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
-  add({"train.optimizer.name", choice(optimizer.name, {"adamw"}), "optimizer"});
+  add({"train.optimizer.name", choice(optimizer.name, {"adamw", "sgd"}), "optimizer"});
   add({"train.optimizer.beta1", Number{&optimizer.beta1, 0.0, 1.0, false, true},
        "decay of the first moment"});
   add({"train.optimizer.beta2", Number{&optimizer.beta2, 0.0, 1.0, false, true},
        "decay of the second moment"});
   add({"train.optimizer.epsilon", Number{&optimizer.epsilon, 0.0, 1.0, true, false},
        "added to the root of the second moment"});
+  add({"train.optimizer.momentum", Number{&optimizer.momentum, 0.0, 1.0, false, true},
+       "decay of sgd's velocity"});
   add({"train.optimizer.weight_decay", Number{&optimizer.weight_decay, 0.0, 100.0},
-       "decoupled weight decay; never on norms and biases"});
+       "weight decay, decoupled (adamw) or as a part of the gradient (sgd); never on norms and "
+       "biases"});
 }
 
 void append_train(Fields& fields, TrainSection& train) {
@@ -157,6 +164,9 @@ void append_rest(Fields& fields, RunConfig& config) {
                                                     {SaveDtype::bfloat16, "bfloat16"},
                                                     {SaveDtype::float16, "float16"}}),
        "of the saved model; same: as it was loaded, model.dtype for a fresh one"});
+  add({"output.trace_steps", integer(config.output.trace_steps, 0, limits::traced_steps_max),
+       "steps, after the first, whose every action is checked against the schedule and written to "
+       "trace.jsonl"});
   add({"output.log_every_steps", integer(config.output.log_every_steps, 1),
        "steps between lines when the output is not a terminal"});
   add({"limits.memory_bytes", integer(config.limits.memory_bytes, 0),

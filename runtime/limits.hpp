@@ -51,6 +51,24 @@ inline constexpr int link_credit_default = 2;
 inline constexpr std::size_t inbox_messages_max = std::size_t{1} << 20;
 inline constexpr int stream_depth_max = 4;  // actions a shard may enqueue ahead of completion
 
+// Schedules and their files.
+inline constexpr int traced_steps_max = 1000;
+inline constexpr std::size_t schedule_bytes_max = std::size_t{256} << 20;
+inline constexpr int schedule_ranks_max = 1 << 14;
+inline constexpr int schedule_stages_max = 1 << 16;
+inline constexpr int schedule_slices_max = 1024;
+inline constexpr int schedule_credit_max = 1 << 20;
+inline constexpr std::size_t schedule_actions_max = 20'000'000;  // after repeats, over all ranks
+inline constexpr std::size_t schedule_units_max = 20'000'000;    // stages x micro-batches x slices
+inline constexpr int schedule_repeats_deep_max = 16;
+inline constexpr std::size_t schedule_name_bytes_max = 200;
+inline constexpr std::size_t expression_bytes_max = 200;
+inline constexpr int expression_depth_max = 32;
+
+// Pictures of schedules.
+inline constexpr std::size_t view_actions_max = 400'000;  // of one page or drawing
+inline constexpr int view_ranks_max = 1024;
+
 // Waits.
 inline constexpr int progress_deadline_s = 600;  // no shard completes any work for this long
 

@@ -27,6 +27,11 @@ foreach(group BadInput Help Plan Train Stop)
   set_tests_properties(cli.${group} PROPERTIES TIMEOUT 600)
 endforeach()
 
+add_test(NAME cli.schedule
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/schedule_test.py"
+    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
+set_tests_properties(cli.schedule PROPERTIES TIMEOUT 600)
+
 add_test(NAME fault.program
   COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/fault/program_test.py"
     $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}" $<TARGET_FILE:fault_shim>)

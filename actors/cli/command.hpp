@@ -30,6 +30,7 @@ void add_evaluate(CLI::App& program, Action& action);
 void add_generate(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_plan(CLI::App& program, Action& action);
+void add_schedule(CLI::App& program, Action& action);
 
 // What every verb that works on a configuration is given.
 struct ConfigArguments {

@@ -46,8 +46,13 @@ int run(int argc, char** argv) {
   add_generate(program, action);
   add_plan(program, action);
   add_inspect(program, action);
+  add_schedule(program, action);
   std::string message;
   if (argc > 1 && is_unknown_verb(program, argv[1], message)) return usage_error(message);
+  if (argc > 2 && std::string_view(argv[1]) == "schedule" &&
+      is_unknown_verb(*program.get_subcommand("schedule"), argv[2], message)) {
+    return usage_error(message);
+  }
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,9 +1,25 @@
 #include "actors/protocol/feeder_core.hpp"
 
+#include <algorithm>
+
 namespace collie {
 
-FeederCore::FeederCore(std::uint64_t run, std::uint32_t generation, Grid grid, BatchSource source)
-    : run_(run), generation_(generation), grid_(grid), source_(std::move(source)) {}
+FeederCore::FeederCore(std::uint64_t run, std::uint32_t generation, Grid grid, BatchSource source,
+                       int group)
+    : run_(run), generation_(generation), grid_(grid), source_(std::move(source)), group_(group) {}
+
+// Every token of one update weighs the same.
+void FeederCore::weigh(std::vector<MicroBatch>& batches, bool trains) const {
+  const std::size_t group =
+      group_ > 0 && trains ? static_cast<std::size_t>(group_) : batches.size();
+  for (std::size_t begin = 0; begin < batches.size(); begin += group) {
+    const std::size_t end = std::min(begin + group, batches.size());
+    std::int64_t tokens = 0;
+    for (std::size_t i = begin; i < end; ++i) tokens += batches[i].valid_tokens;
+    const float scale = tokens > 0 ? 1.0F / static_cast<float>(tokens) : 0.0F;
+    for (std::size_t i = begin; i < end; ++i) batches[i].loss_scale = scale;
+  }
+}
 
 void FeederCore::receive(const Message& message, Commands& out) {
   const auto* begin = std::get_if<BeginRound>(&message);
@@ -23,11 +39,10 @@ void FeederCore::receive(const Message& message, Commands& out) {
     }
   }
   out.emplace_back(Send{Address{Role::trainer, {}}, data});
-  const float scale = data.valid_tokens > 0 ? 1.0F / static_cast<float>(data.valid_tokens) : 0.0F;
+  weigh(batches, begin->mode == Mode::train);
   for (int mb = 0; mb < begin->micro_batches; ++mb) {
     for (int replica = 0; replica < grid_.dp; ++replica) {
       MicroBatch& batch = batches[static_cast<std::size_t>(replica * begin->micro_batches + mb)];
-      batch.loss_scale = scale;
       Stamp stamp = begin->stamp;
       stamp.micro_batch = static_cast<std::uint32_t>(mb);
       for (int stage = 0; stage < grid_.pp; ++stage) {

@@ -13,14 +13,19 @@ using BatchSource =
 
 class FeederCore {
  public:
-  FeederCore(std::uint64_t run, std::uint32_t generation, Grid grid, BatchSource source);
+  // group: micro-batches of one update, whose tokens together weigh 1; 0: the whole global batch.
+  FeederCore(std::uint64_t run, std::uint32_t generation, Grid grid, BatchSource source,
+             int group = 0);
   void receive(const Message& message, Commands& out);
 
  private:
+  void weigh(std::vector<MicroBatch>& batches, bool trains) const;
+
   std::uint64_t run_;
   std::uint32_t generation_;
   Grid grid_;
   BatchSource source_;
+  int group_;
   std::uint32_t round_ = 0;
 };
 

@@ -1,9 +1,10 @@
-// Which action a shard starts next, and when it may: its input is there and its link has credit.
+// Which action a rank starts next, and when it may: its input is there and its link has credit.
 // Pure. This one walks a fixed program; a schedule that decides while it runs would be another
 // class with the same members, which picks among all actions that may start.
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,29 +13,42 @@
 
 namespace collie {
 
-struct StagePosition {
-  int stages = 1;  // of the pipeline
-  int stage = 0;   // of this shard
+// A stage that a rank holds, as its program sees it.
+struct HostedStage {
+  int stage = 0;
+  int direction = 0;
+  bool is_first = true, is_last = true;                 // of the pipeline
+  bool previous_is_here = false, next_is_here = false;  // on the same rank: no link, no credit
+  bool operator==(const HostedStage&) const = default;
 };
 
 class ProgramCursor {
  public:
-  // The program of training; its STEP is not walked: what a step ends with is RoundEnd's business.
-  // credit: undelivered messages a link may hold.
-  ProgramCursor(StagePosition placement, const std::vector<Action>& program, int credit);
+  // The program of training, micro-batches numbered from 0 in each direction. STEP is walked only
+  // where asked for (asynchronous schedules): what a synchronous step ends with is RoundEnd's
+  // business. credit: undelivered messages that each
+  // link of a hosted stage may hold. ranks: of the pipeline.
+  ProgramCursor(std::vector<HostedStage> hosted, int ranks, const std::vector<Action>& program,
+                int credit, bool walks_steps = false);
 
   // To the first action: of the program, or of as many forwards as an evaluation has micro-batches.
   void begin_round(Mode mode, std::uint32_t round, int micro_batches);
   // The action to start now, if there is one; started() says that it was, and takes its credit.
-  std::optional<Action> startable(const Inbox& inbox) const;
+  // inboxes: one for each hosted stage, in their order.
+  std::optional<Action> startable(std::span<const Inbox> inboxes) const;
   void started(const Action& action);
   bool finished() const { return position_ == program_.size(); }
+  std::size_t position() const { return position_; }  // of the next action
+
+  // The position of the action's stage among the hosted.
+  std::size_t hosted_index(const Action& action) const;
+  const HostedStage& hosted(std::size_t index) const { return hosted_[index]; }
 
   // A neighbour has taken a message of that link.
-  void give_credit(Link link);
-  int credit_left(Link link) const;
+  void give_credit(std::size_t hosted, Link link);
+  int credit_left(std::size_t hosted, Link link) const;
 
-  // What this shard gets from and sends to other stages.
+  // What this action gets from and sends to other stages.
   bool takes_activation(const Action& action) const;
   bool sends_activation(const Action& action) const;
   bool takes_gradient(const Action& action) const;
@@ -44,16 +58,23 @@ class ProgramCursor {
   std::string describe() const;
 
  private:
-  bool may_start(const Action& action, const Inbox& inbox) const;
+  struct Credits {
+    int activation = 0;  // what may still be sent to the next stage
+    int gradient = 0;    // ... and to the stage before
+  };
 
-  StagePosition placement_;
+  bool may_start(const Action& action, std::span<const Inbox> inboxes) const;
+  std::vector<Action> evaluation(int micro_batches) const;
+  const HostedStage& stage_of(const Action& action) const { return hosted_[hosted_index(action)]; }
+
+  std::vector<HostedStage> hosted_;
+  int ranks_;
   std::vector<Action> train_program_;
   int credit_;
   std::vector<Action> program_;  // of this round
   std::size_t position_ = 0;
   std::uint32_t round_ = 0;
-  int activation_credit_;  // what may still be sent to the next stage
-  int gradient_credit_;    // ... and to the stage before
+  std::vector<Credits> credits_;  // of each hosted stage
 };
 
 }  // namespace collie

@@ -83,6 +83,7 @@ std::optional<Work> RoundEnd::optimize_when_told(Inbox& inbox) {
   phase_ = Phase::optimizing;
   Work work = make_work(WorkKind::optimize);
   work.apply = std::get<Apply>(inbox.take(key));
+  work.updates = updates_;
   return work;
 }
 

@@ -13,8 +13,9 @@ namespace collie {
 class RoundEnd {
  public:
   // exchanges: at the end of a training step, performed in the order listed.
-  RoundEnd(const ShardId& self, std::vector<Exchange> exchanges)
-      : self_(self), exchanges_(std::move(exchanges)) {}
+  // updates: whether the end of a round does; programs of asynchronous schedules have done so.
+  RoundEnd(const ShardId& self, std::vector<Exchange> exchanges, bool updates = true)
+      : self_(self), exchanges_(std::move(exchanges)), updates_(updates) {}
 
   // Each returns the work to start next, if there is any. stamp: the round's, micro-batch 0.
   Work begin(Mode mode, const Stamp& stamp);
@@ -46,6 +47,7 @@ class RoundEnd {
 
   ShardId self_;
   std::vector<Exchange> exchanges_;
+  bool updates_;
   Phase phase_ = Phase::over;
   Mode mode_ = Mode::train;
   Stamp stamp_;

@@ -21,7 +21,8 @@ void TrainerCore::begin(const RoundRequest& request, Commands& out) {
   outcome_ = RoundOutcome{};
   result_.reset();
   const BeginRound begin{
-      {run_, generation_, round_, 0}, request.mode, request.micro_batches, request.step};
+      {run_, generation_, round_, 0}, request.mode,      request.micro_batches, request.step,
+      request.learning_rate,          request.clip_norm, request.want_trace};
   out.emplace_back(Send{Address{Role::feeder, {}}, begin});
   broadcast(begin, out);
 }
@@ -47,7 +48,7 @@ void TrainerCore::receive(Message message, Commands& out) {
     if (!slot) slot = std::move(*report);
   } else if (auto* done = std::get_if<StepDone>(&message)) {
     auto& slot = done_[static_cast<std::size_t>(index_of(grid_, done->from))];
-    if (!slot) slot = *done;
+    if (!slot) slot = std::move(*done);
   }
   decide_when_reported(out);
   finish_when_done();
@@ -135,6 +136,7 @@ void TrainerCore::finish_when_done() {
   for (const auto& slot : done_) {
     hashes[static_cast<std::size_t>(slot->from.replica)] += slot->parameter_hash;
     outcome_.peak_bytes.push_back(slot->peak_bytes);
+    if (request_.want_trace) outcome_.trace.push_back(slot->trace);
   }
   outcome_.parameter_hash = hashes[0];
   for (std::size_t replica = 1; replica < hashes.size(); ++replica) {

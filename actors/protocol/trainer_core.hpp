@@ -18,6 +18,7 @@ struct RoundRequest {
   double learning_rate = 0.0;
   double clip_norm = 0.0;  // 0: no clipping
   bool want_hash = false;
+  bool want_trace = false;
 };
 
 struct RoundOutcome {
@@ -25,8 +26,9 @@ struct RoundOutcome {
   double gradient_norm = 0.0;  // before clipping
   std::int64_t valid_tokens = 0;
   std::int64_t tokens = 0;
-  std::uint64_t parameter_hash = 0;     // when asked for; the same in every replica
-  std::vector<std::size_t> peak_bytes;  // per shard, in the order of index_of
+  std::uint64_t parameter_hash = 0;              // when asked for; the same in every replica
+  std::vector<std::size_t> peak_bytes;           // per shard, in the order of index_of
+  std::vector<std::vector<TracedAction>> trace;  // when asked for; per shard too
 };
 
 class TrainerCore {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/messages.hpp"
+#include "actors/protocol/version_uses.hpp"
 
 namespace collie {
 
@@ -15,12 +16,14 @@ enum class WorkKind {
   prepare,   // make this shard's contribution to an exchange
   combine,   // parts: every rank's contribution, in rank order
   report,    // losses and sums of squares
-  optimize,  // apply
+  update,    // a STEP inside an asynchronous program: apply, clipped by the stage's own norm
+  optimize,  // the end of a round: apply, unless its program did
 };
 
-// One thing for the executor to do on the shard's stream. Works finish in the order they start.
+// One thing for an executor to do on the rank's stream. Works finish in the order they start.
 struct Work {
   WorkKind kind = WorkKind::forward;
+  ShardId shard;  // whose work it is, of those that the rank hosts
   Stamp stamp;
   Mode mode = Mode::train;
   MicroBatch batch;
@@ -28,10 +31,14 @@ struct Work {
   Purpose purpose = Purpose::forward;
   std::vector<Tensor> parts;
   Apply apply;
+  double clip_norm = 0.0;  // update
+  bool updates = true;     // optimize: false when the program has updated
+  VersionUse version;      // of the weights, where they are not those at the begin of the round
 };
 
 struct Completion {
   WorkKind kind = WorkKind::forward;
+  ShardId shard;
   Stamp stamp;
   // The work stopped at a declared reduction: tensor is this shard's part of it.
   bool paused = false;
@@ -39,6 +46,7 @@ struct Completion {
   RoundReport report;
   StepDone done;
   std::optional<Error> error;
+  double begin_s = 0.0, end_s = 0.0;  // on the stream, by the process's steady clock
 };
 
 struct Send {

@@ -2,20 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace collie {
 
 namespace {
 
-constexpr std::array<std::string_view, 15> letters = {
-    "F",       "I",     "W",      "B",      "R",      "STEP",   "PIN",        "DROP",
-    "PREDICT", "FENCE", "SEND_F", "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD"};
+constexpr std::array<std::string_view, verb_count> letters = {
+    "F",       "I",       "W",           "B",           "R",
+    "STEP",    "PIN",     "DROP",        "PREDICT",     "FENCE",
+    "SEND_F",  "RECV_F",  "SEND_B",      "RECV_B",      "REDUCE_GRAD",
+    "UNSHARD", "RESHARD", "WAIT_SEND_F", "WAIT_SEND_B", "WAIT_REDUCE_GRAD"};
 
 }  // namespace
 
 std::string_view letter(Verb verb) {
   return letters.at(static_cast<std::size_t>(verb));
+}
+
+std::optional<Verb> verb_named(std::string_view name) {
+  const auto found = std::ranges::find(letters, name);
+  if (found == letters.end()) return std::nullopt;
+  return static_cast<Verb>(found - letters.begin());
 }
 
 bool has_micro_batch(Verb verb) {
@@ -26,10 +35,17 @@ bool has_micro_batch(Verb verb) {
     case Verb::predict:
     case Verb::fence:
     case Verb::all_reduce:
+    case Verb::unshard:
+    case Verb::reshard:
+    case Verb::wait_all_reduce:
       return false;
     default:
       return true;
   }
+}
+
+bool is_computed(Verb verb) {
+  return verb == Verb::forward || makes_input_gradient(verb) || makes_weight_gradient(verb);
 }
 
 bool makes_input_gradient(Verb verb) {

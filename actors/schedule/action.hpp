@@ -2,6 +2,7 @@
 // is its input-gradient half and W its weight-gradient half (the zero-bubble papers call I "B").
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,13 +25,23 @@ enum class Verb : unsigned char {
   send_gradient,
   receive_gradient,
   all_reduce,  // the gradients of a stage that several ranks hold (bidirectional placements)
+  // What lowered programs of torch.distributed.pipelining say besides: kept, and no work to us.
+  unshard,               // UNSHARD: gather the stage's sharded weights
+  reshard,               // RESHARD: ... let them go again
+  wait_send_activation,  // WAIT_SEND_F: until the send has left
+  wait_send_gradient,    // WAIT_SEND_B
+  wait_all_reduce,       // WAIT_REDUCE_GRAD
 };
+
+inline constexpr int verb_count = static_cast<int>(Verb::wait_all_reduce) + 1;
 
 // F, I, W, B, R, STEP, ...: the letters of schedule files, and traces.
 std::string_view letter(Verb verb);
+std::optional<Verb> verb_named(std::string_view letters);
 
 // Whether the verb names a micro-batch (F, I, W, B, R and messages), or a stage alone.
 bool has_micro_batch(Verb verb);
+bool is_computed(Verb verb);            // F, I, W, B: work of the model's
 bool makes_input_gradient(Verb verb);   // I, B
 bool makes_weight_gradient(Verb verb);  // W, B
 

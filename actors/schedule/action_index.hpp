@@ -35,6 +35,11 @@ class ActionIndex {
   const UnitPlaces& unit(const Action& action) const {
     return unit(action.stage, action.micro_batch, action.slice, action.direction);
   }
+  // Where a unit stands in an array of all units, directions first: for tables beside this index.
+  std::size_t unit_key(const Action& action) const {
+    return key(action.stage, action.micro_batch, action.slice, action.direction);
+  }
+  std::size_t unit_count() const { return units_.size(); }
   ActionPlace repeated() const { return repeated_; }
   ActionPlace out_of_range() const { return out_of_range_; }
   // Which direction runs a micro-batch (that of its first action found); all of it runs there.

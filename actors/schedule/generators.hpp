@@ -15,7 +15,8 @@ struct GeneratorOptions {
   int micro_batches = 1;  // for asynchronous ones: of the whole file
   int chunks = 0;         // per rank, where the schedule takes a number; 0: its usual one
   int group = 0;          // micro-batches of a group (interleaved), of a STEP (2BW, PACI); 0: usual
-  int slices = 1;         // Seq1F1B
+  int slices = 1;         // of a micro-batch along the sequence (Seq1F1B)
+  int warm_up_steps = 0;  // synchronous STEPs before the asynchronous ones (PipeMare's T3)
   // For generators that plan with costs: seconds (or any unit) of one chunk, and activation memory
   // in units of one micro-batch on one rank. memory_cap 0: the generator's usual one.
   double forward = 1.0, input = 1.0, weight = 1.0, communication = 0.0;
@@ -29,13 +30,14 @@ struct Generator {
   std::string_view title;   // "1F1B (PipeDream-Flush, DAPPLE)"
   std::string_view source;  // "Narayanan et al., ICML 2021"
   bool asynchronous = false;
-  Result<Schedule> (*generate)(const GeneratorOptions& options);
+  Result<Schedule> (*generate)(const GeneratorOptions& options);  // call it through make_schedule
 };
 
 // All of them, one line each, in the order in which a list shows them.
 const std::vector<Generator>& schedule_generators();
 
-// By the name a configuration uses. Unknown names are errors that suggest the nearest.
+// By the name a configuration uses. Errors: an unknown name (suggests the nearest), an argument out
+// of bounds (limits.hpp) or that the schedule does not take, and what the schedule cannot do.
 Result<Schedule> make_schedule(std::string_view name, const GeneratorOptions& options);
 
 // Forwards only, for evaluation, on the same placement as another schedule.

@@ -49,8 +49,9 @@ struct Versions {
   VersionRule forward = VersionRule::latest;
   VersionRule backward = VersionRule::stashed;
   Correction correction = Correction::none;
-  int step_every = 0;     // micro-batches of one STEP; 0: all of them (synchronous)
-  int warm_up_steps = 0;  // synchronous STEPs before the asynchronous ones (PipeMare's T3)
+  int step_every = 0;      // micro-batches of one STEP; 0: all of them (synchronous)
+  int warm_up_steps = 0;   // synchronous STEPs before the asynchronous ones (PipeMare's T3)
+  int anneal_steps = 100;  // updates until PipeMare's learning rate is the whole one (T1)
   bool operator==(const Versions&) const = default;
 };
 

@@ -10,18 +10,20 @@
 
 namespace collie {
 
+// Of one micro-batch on one stage; a slice takes its share (1 / slices).
 struct StageCosts {
   double forward = 1.0;
   double input = 1.0;
   double weight = 1.0;
-  double recompute = 0.0;    // added to I (or B) where no R is written
-  double overlapped = -1.0;  // an F and a B side by side; negative: their sum
+  double recompute = 0.0;         // of R; added to I (or B) where no R is written
+  double weight_recompute = 0.0;  // added to W: a split backward may recompute twice
+  double overlapped = -1.0;       // an F and a B side by side; negative: their sum
   double step = 0.0;
 };
 
 // Bytes of one stage and one micro-batch (activations) or of one stage (the rest).
 struct StageMemory {
-  double activation = 1.0;    // from F to I
+  double activation = 1.0;    // from F to I; where R is written, from R, and `message` until then
   double weight_stash = 0.5;  // of these, what stays from I to W
   double weights = 0.0;       // of one version
   double gradients = 0.0;
@@ -37,7 +39,7 @@ enum class MessageModel {
 
 struct CostModel {
   std::vector<StageCosts> stages;   // one per stage, or one for all
-  std::vector<StageMemory> memory;  // the same
+  std::vector<StageMemory> memory;  // the same; none: the defaults for all
   MessageModel messages = MessageModel::latency;
   double latency = 0.0;    // between ranks; messages within a rank are free
   double bandwidth = 0.0;  // bytes per unit of time; 0: unbounded
@@ -51,13 +53,21 @@ struct CostModel {
   }
 };
 
-enum class IdleCause { none, dependency, communication, credit, step, fill, drain };
+enum class IdleCause : unsigned char {
+  none,
+  dependency,     // its input was not made yet
+  communication,  // ... was made, and under way for the greater part of the wait
+  credit,         // the link of its output held all the messages it may
+  step,           // another rank's STEP, a FENCE or a reduction between replicas
+  fill,           // a dependency before the rank's first backward of the step
+  drain,          // a dependency after its last forward, and what comes after its last action
+};
 std::string_view name_of(IdleCause cause);
 
 struct TimedAction {
   double begin = 0.0, end = 0.0;
   IdleCause idle = IdleCause::none;  // why the rank idled right before it
-  ActionPlace blamed;                // the action it waited for
+  ActionPlace blamed;                // the action it waited for, in the repeated programs
   int forward_version = 0;           // F: the version read; I, W, B: that of its forward
   int version = 0;                   // the version this action reads
 };
@@ -83,18 +93,27 @@ struct Simulation {
   double idle_of(IdleCause cause) const;         // over all ranks
 };
 
-struct SimulationOptions {
+struct SimulateOptions {
   int steps = 1;            // how often the whole schedule runs
   bool with_memory = true;  // timelines; peaks are always there
 };
 
-// The schedule must have passed validate(). An error names a cost that is missing or not finite.
+// What starts when is what ProgramCursor decides in a run, with one action at a time: in program
+// order, when the input has arrived and the output's link (of each stage to each neighbour stage on
+// another rank) has credit, which an action takes when it begins and the reader gives back when it
+// begins. Under occupancy a rank sends and receives one message at a time, in the order in which
+// they were made. Messages and other verbs of lowered programs are part of F, I and B: they take no
+// time of their own.
+// The schedule must have passed validate(): one that cannot finish is an error that names the ranks
+// that wait. Another error names a cost that is missing, negative or not finite.
 Result<Simulation> simulate(const Schedule& schedule, const CostModel& costs,
-                            const SimulationOptions& options = {});
+                            const SimulateOptions& options = {});
 
 // Of a periodic schedule (each step the same program), exactly: the time from one step to the next
 // in the steady state, and the actions on the cycle that sets it, by max-plus analysis (Cohen,
 // Dubois, Quadrat and Viot 1985; Howard's algorithm or the like).
+// Mean times (no jitter), and messages that are a latency or a rendezvous: links that are shared
+// first come, first served have no period of this kind, and are an error.
 struct SteadyState {
   double period = 0.0;
   std::vector<std::string> critical_cycle;  // "rank 0: 0F3", in order

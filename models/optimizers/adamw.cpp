@@ -35,6 +35,22 @@ class AdamW : public Optimizer {
     }
   }
 
+  void direction(Stream& stream, const Parameters& parameters, std::int64_t updates_done,
+                 Tensor& out) const override {
+    for (const DecayRange& range : ranges_) {
+      kernels::AdamWStep step;
+      step.beta1 = options_.beta1;
+      step.beta2 = options_.beta2;
+      step.epsilon = options_.epsilon;
+      step.weight_decay = range.decay ? options_.weight_decay : 0.0;
+      step.step = updates_done;
+      Tensor part = out.rows(range.begin, range.end);
+      kernels::adamw_direction(stream, step, parameters.values().rows(range.begin, range.end),
+                               m_.rows(range.begin, range.end), v_.rows(range.begin, range.end),
+                               part);
+    }
+  }
+
   std::vector<OptimizerState> state() override { return {{"exp_avg", &m_}, {"exp_avg_sq", &v_}}; }
 
  private:

@@ -30,11 +30,12 @@ Envelope activation(const Tensor& tensor, std::uint32_t micro_batch) {
   Activation message;
   message.stamp.micro_batch = micro_batch;
   message.tensor_td = tensor;
-  return {std::make_shared<Message>(std::move(message))};
+  return {ShardId{}, std::make_shared<Message>(std::move(message))};
 }
 
 Envelope credit(const Envelope& received) {
-  return {std::make_shared<Message>(Credit{stamp_of(*received.message), Link::activation})};
+  return {ShardId{},
+          std::make_shared<Message>(Credit{stamp_of(*received.message), Link::activation})};
 }
 
 // Takes activations, looks at the tensor and gives credit for every `every`-th.

@@ -18,7 +18,7 @@
 
 #include "actors/plan.hpp"
 #include "actors/schedule/generators.hpp"
-#include "actors/schedule/makespan.hpp"
+#include "actors/schedule/simulate.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
 #include "tests/bench/bench_trainers.hpp"
@@ -172,14 +172,14 @@ class Bench {
 
  private:
   static double bound_seconds(const Schedule& schedule, const std::vector<StageSeconds>& stages) {
-    std::vector<double> forward, backward;
+    CostModel costs;
     double finish = 0.0;
     for (const StageSeconds& stage : stages) {
-      forward.push_back(stage.forward);
-      backward.push_back(stage.backward);
+      const double half = 0.5 * stage.backward;
+      costs.stages.push_back({.forward = stage.forward, .input = half, .weight = half});
       finish = std::max(finish, stage.finish);
     }
-    return makespan(schedule, forward, backward) + finish;
+    return require(simulate(schedule, costs, {.with_memory = false})).makespan + finish;
   }
 
   Timed measure(const std::function<double()>& step) const {

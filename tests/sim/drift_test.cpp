@@ -70,7 +70,7 @@ Census take_census(const TinyGrid& grid, bool compute = false) {
 void check_run(const TinyRun& run) {
   TinyGrid grid(run);
   auto world = make_simulated_world(grid.options(), grid.executors(), {.seed = 5});
-  train(*world, run.micro_batches, 20);
+  train(*world, grid, 20);
   for (const bool compute : {false, true}) {
     const Census census = take_census(grid, compute);
     for (const std::string& difference : census.differences()) BOOST_ERROR(difference);

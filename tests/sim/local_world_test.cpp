@@ -13,7 +13,7 @@ TinyOutcome run_locally(TinyRun run, int scheduler_threads, int steps) {
   run.inline_streams = false;
   TinyGrid grid(run);
   auto world = make_local_world(grid.options(), grid.executors(), scheduler_threads);
-  return train(*world, run.micro_batches, steps);
+  return train(*world, grid, steps);
 }
 
 }  // namespace

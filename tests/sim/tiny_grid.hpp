@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/delay_options.hpp"
 #include "actors/run_setup.hpp"
 #include "actors/schedule/generators.hpp"
 #include "actors/world.hpp"
@@ -18,30 +19,40 @@ namespace collie::testing {
 inline constexpr std::int64_t tiny_sequence = 8;
 
 struct TinyRun {
-  Grid grid;
+  Grid grid;  // pp counts ranks
   std::string schedule = "1f1b";
+  int chunks = 0;         // of a rank, where the schedule takes a number
+  int warm_up_steps = 0;  // synchronous updates, where the schedule takes a number
+  int group = 0;          // micro-batches of an update, where the schedule takes a number
   int micro_batches = 4;  // per replica
   std::int64_t rows = 1;  // of a micro-batch
   std::string family = "llama";
+  int layers = 4;
   bool tied = false;
   DType dtype = DType::f32;
+  std::string optimizer = "adamw";
   bool inline_streams = true;
   int threads = 1;  // of each stream
-  int credit = limits::link_credit_default;
+  int credit = 0;   // of each link; 0: the schedule's
   int depth = 2;
   Recompute recompute = Recompute::none;
 };
 
 inline Json tiny_config(const TinyRun& run) {
   if (run.family == "gpt2") {
-    return Json{{"model_type", "gpt2"}, {"vocab_size", 37}, {"n_embd", 16},
-                {"n_layer", 4},         {"n_head", 4},      {"n_positions", 16}};
+    return Json{{"model_type", "gpt2"},  {"vocab_size", 37}, {"n_embd", 16},
+                {"n_layer", run.layers}, {"n_head", 4},      {"n_positions", 16}};
   }
-  Json config{{"model_type", run.family}, {"vocab_size", 37},
-              {"hidden_size", 16},        {"intermediate_size", 24},
-              {"num_hidden_layers", 4},   {"num_attention_heads", 4},
-              {"num_key_value_heads", 2}, {"max_position_embeddings", 16},
-              {"rms_norm_eps", 1e-5},     {"tie_word_embeddings", run.tied}};
+  Json config{{"model_type", run.family},
+              {"vocab_size", 37},
+              {"hidden_size", 16},
+              {"intermediate_size", 24},
+              {"num_hidden_layers", run.layers},
+              {"num_attention_heads", 4},
+              {"num_key_value_heads", 2},
+              {"max_position_embeddings", 16},
+              {"rms_norm_eps", 1e-5},
+              {"tie_word_embeddings", run.tied}};
   if (run.family == "qwen3") config["head_dim"] = 8;
   return config;
 }
@@ -75,22 +86,20 @@ class TinyGrid {
     Result<ModelTraits> traits = parse_model_config(tiny_config(run_), "tiny");
     COLLIE_CHECK(traits.ok(), "{}", traits.error().message);
     traits_ = std::move(traits).value();
-    Result<std::vector<StageSlice>> stages = partition_model(traits_, run_.grid.pp, tiny_sequence);
+    make_schedule_and_grid();
+    Result<std::vector<StageSlice>> stages = partition_model(traits_, grid_.pp, tiny_sequence);
     COLLIE_CHECK(stages.ok(), "{}", stages.error().message);
-    for (int i = 0; i < run_.grid.shard_count(); ++i) make_executor(i, stages.value());
+    RankStreams streams(grid_, schedule_);
+    for (int i = 0; i < grid_.shard_count(); ++i) make_executor(i, stages.value(), streams);
   }
 
   WorldOptions options() {
     WorldOptions options;
-    options.grid = run_.grid;
-    Result<Schedule> schedule =
-        make_schedule(run_.schedule, {.ranks = run_.grid.pp, .micro_batches = run_.micro_batches});
-    COLLIE_CHECK(schedule.ok(), "{}", schedule.error().message);
-    options.schedule = std::move(schedule).value();
-    options.credit = run_.credit;
+    options.grid = grid_;
+    options.schedule = schedule_;
     options.depth = run_.depth;
     options.batches = [this](Mode, std::int64_t step, int replica, int micro_batch) {
-      return tiny_batch(memory_, step, replica * run_.micro_batches + micro_batch, run_.rows);
+      return tiny_batch(memory_, step, replica * micro_batches() + micro_batch, run_.rows);
     };
     return options;
   }
@@ -100,20 +109,38 @@ class TinyGrid {
     return borrowed;
   }
   const TinyRun& run() const { return run_; }
+  const Schedule& schedule() const { return schedule_; }
+  const Grid& grid() const { return grid_; }  // of stages and replicas: see hosting.hpp
+  // Of one replica of it: a bidirectional schedule makes two of a run's.
+  int micro_batches() const { return run_.micro_batches / schedule_.placement.directions(); }
 
  private:
-  void make_executor(int index, const std::vector<StageSlice>& stages) {
+  void make_schedule_and_grid() {
+    Result<Schedule> schedule = make_schedule(run_.schedule, {.ranks = run_.grid.pp,
+                                                              .micro_batches = run_.micro_batches,
+                                                              .chunks = run_.chunks,
+                                                              .group = run_.group,
+                                                              .warm_up_steps = run_.warm_up_steps});
+    COLLIE_CHECK(schedule.ok(), "{}", schedule.error().message);
+    schedule_ = std::move(schedule).value();
+    if (run_.credit > 0) schedule_.channel.credit = run_.credit;
+    grid_ = grid_of(schedule_, run_.grid.dp, run_.grid.tp);
+  }
+  void make_executor(int index, const std::vector<StageSlice>& stages, RankStreams& streams) {
     ModelExecutorOptions options;
-    options.grid = run_.grid;
-    options.self = shard_at(run_.grid, index);
+    options.grid = grid_;
+    options.self = shard_at(grid_, index);
     options.slice = stages[static_cast<std::size_t>(options.self.stage)];
     options.slice.tp_rank = options.self.tensor;
-    options.slice.tp_size = run_.grid.tp;
+    options.slice.tp_size = grid_.tp;
     options.stage.compute_dtype = run_.dtype;
     options.stage.recompute = run_.recompute;
     options.stream.inline_execution = run_.inline_streams;
     options.stream.threads = run_.threads;
+    options.optimizer.name = run_.optimizer;
     options.optimizer.weight_decay = 0.1;
+    options.delay = delay_options(schedule_, options.self.stage);
+    streams.assign(index, options);
     auto made = ModelExecutor::create(traits_, std::move(options));
     COLLIE_CHECK(made.ok(), "{}", made.error().message);
     ModelExecutor* executor = made.value().get();
@@ -125,6 +152,8 @@ class TinyGrid {
 
   TinyRun run_;
   ModelTraits traits_;
+  Schedule schedule_;
+  Grid grid_;
   Allocator memory_;
   std::vector<std::unique_ptr<ModelExecutor>> executors_;
 };
@@ -135,17 +164,22 @@ struct TinyOutcome {
   std::uint64_t hash = 0;
 };
 
-inline TinyOutcome train(World& world, int micro_batches, int steps) {
+// Every step's trace must follow the schedule.
+inline TinyOutcome train(World& world, const TinyGrid& grid, int steps) {
   TinyOutcome outcome;
   for (int step = 0; step < steps; ++step) {
     RoundRequest request;
     request.step = step;
-    request.micro_batches = micro_batches;
+    request.micro_batches = grid.micro_batches();
     request.learning_rate = 1e-2;
     request.clip_norm = 0.5;
     request.want_hash = true;
+    request.want_trace = true;
     Result<RoundOutcome> round = world.round(request);
     COLLIE_CHECK(round.ok(), "{}", round.error().message);
+    const Trace trace = rank_traces(grid.grid(), grid.schedule(), round->trace);
+    const Status followed = check_conformance(grid.schedule(), trace);
+    COLLIE_CHECK(followed.ok(), "{}", followed.error().message);
     outcome.losses.push_back(round->loss);
     outcome.norms.push_back(round->gradient_norm);
     outcome.hash = round->parameter_hash;
@@ -156,7 +190,7 @@ inline TinyOutcome train(World& world, int micro_batches, int steps) {
 inline TinyOutcome simulate(const TinyRun& run, std::uint64_t seed, int steps) {
   TinyGrid grid(run);
   auto world = make_simulated_world(grid.options(), grid.executors(), {.seed = seed});
-  return train(*world, run.micro_batches, steps);
+  return train(*world, grid, steps);
 }
 
 }  // namespace collie::testing

@@ -1,6 +1,7 @@
 // Words that generators are written in.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "actors/schedule/generators.hpp"
@@ -26,5 +27,96 @@ inline Schedule with_steps(Schedule schedule) {
   }
   return schedule;
 }
+
+// The optional arguments that a schedule takes. One that it does not take may be left out or be
+// what the schedule has anyway.
+struct Takes {
+  int chunks = 1;  // per rank, both directions counted; 0: any number
+  bool group = false;
+  bool slices = false;
+  bool warm_up_steps = false;
+};
+
+// An error that names the first argument that was given in vain.
+inline Status check_takes(std::string_view name, const GeneratorOptions& options, Takes takes) {
+  if (takes.chunks != 0 && options.chunks != 0 && options.chunks != takes.chunks) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} has {} chunk{} per rank, not {}; leave chunks out", name,
+                      takes.chunks, takes.chunks == 1 ? "" : "s", options.chunks);
+  }
+  if (!takes.group && options.group != 0) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} has no groups of micro-batches; leave group out", name);
+  }
+  if (!takes.slices && options.slices != 1) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} does not cut micro-batches along the sequence; leave slices out "
+                      "or use seq1f1b",
+                      name);
+  }
+  if (!takes.warm_up_steps && options.warm_up_steps != 0) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} has no synchronous warm-up; leave warm_up_steps out or use "
+                      "pipemare",
+                      name);
+  }
+  return ok_status();
+}
+
+// warm_up forwards, then a forward and a backward in turn, then the backwards that are left.
+// forward_at(k) and backward_at(k): the k-th of `count` actions of each kind.
+template <class ForwardAt, class BackwardAt>
+void one_forward_one_backward(std::vector<Action>& program, int count, int warm_up,
+                              const ForwardAt& forward_at, const BackwardAt& backward_at) {
+  for (int k = 0; k < std::min(warm_up, count); ++k) program.push_back(forward_at(k));
+  for (int k = 0; k < count; ++k) {
+    if (warm_up < count - k) program.push_back(forward_at(warm_up + k));
+    program.push_back(backward_at(k));
+  }
+}
+
+// The actions of one chunk on a rank, each kind in micro-batch order, as they are appended to the
+// rank's program. Asking for a micro-batch past the last one counts but appends nothing.
+class Lane {
+ public:
+  // Of the micro-batches [first, first + count).
+  Lane(std::vector<Action>& program, int stage, int count, int first = 0, int direction = 0)
+      : program_(&program),
+        stage_(stage),
+        first_(first),
+        count_(count),
+        direction_(static_cast<signed char>(direction)) {}
+
+  void forward() { append(Verb::forward, forwards_); }
+  void input() { append(Verb::backward_input, inputs_); }
+  void weight() { append(Verb::backward_weight, weights_); }
+  // I and W at once. No W of an earlier I may be pending, for W's come in order.
+  void backward() {
+    ++weights_;
+    append(Verb::backward, inputs_);
+  }
+  int forwards() const { return forwards_; }
+  int inputs() const { return inputs_; }
+  int weights() const { return weights_; }
+
+ private:
+  void append(Verb verb, int& done) {
+    const int micro_batch = done++;
+    if (micro_batch >= count_) return;
+    program_->push_back({.verb = verb,
+                         .stage = stage_,
+                         .micro_batch = first_ + micro_batch,
+                         .direction = direction_});
+  }
+
+  std::vector<Action>* program_;
+  int stage_;
+  int first_;
+  int count_;
+  signed char direction_;
+  int forwards_ = 0;
+  int inputs_ = 0;
+  int weights_ = 0;
+};
 
 }  // namespace collie

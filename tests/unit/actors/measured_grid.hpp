@@ -31,7 +31,8 @@ class MeasuredGrid {
     Result<ModelSetup> setup = set_up_model(config);
     COLLIE_CHECK(setup.ok(), "{}", setup.error().message);
     setup_ = std::move(setup).value();
-    for (int i = 0; i < setup_.grid.shard_count(); ++i) make_executor(i);
+    RankStreams streams(setup_.grid, setup_.schedule);
+    for (int i = 0; i < setup_.grid.shard_count(); ++i) make_executor(i, streams);
     WorldOptions options;
     options.grid = setup_.grid;
     options.schedule = setup_.schedule;
@@ -75,7 +76,7 @@ class MeasuredGrid {
     return batch;
   }
 
-  void make_executor(int index) {
+  void make_executor(int index, RankStreams& streams) {
     ModelExecutorOptions options;
     options.grid = setup_.grid;
     options.self = shard_at(setup_.grid, index);
@@ -83,6 +84,7 @@ class MeasuredGrid {
     options.stage.compute_dtype = config_.model.dtype;
     options.stage.recompute = setup_.recompute;
     options.stream.threads = setup_.threads;
+    streams.assign(index, options);
     auto made = ModelExecutor::create(setup_.traits, std::move(options));
     COLLIE_CHECK(made.ok(), "{}", made.error().message);
     ModelExecutor* executor = made.value().get();

@@ -12,21 +12,25 @@ namespace {
 
 constexpr std::uint32_t round_at_hand = 3;
 
+HostedStage hosted_of(const Schedule& schedule, int stage) {
+  return {.stage = stage, .is_first = stage == 0, .is_last = stage == schedule.stages() - 1};
+}
+
 // The cursor of one stage and the inbox it looks into.
 struct Walk {
   Walk(const Schedule& schedule, int stage, int credit)
-      : cursor({schedule.stages(), stage}, schedule.programs[static_cast<std::size_t>(stage)],
-               credit) {
+      : cursor({hosted_of(schedule, stage)}, schedule.ranks(),
+               schedule.programs[static_cast<std::size_t>(stage)], credit) {
     inbox.begin_round(round_at_hand);
     cursor.begin_round(Mode::train, round_at_hand, schedule.micro_batches);
   }
   Stamp stamp(std::uint32_t micro_batch) const { return {1, 0, round_at_hand, micro_batch}; }
   std::string next() const {
-    const std::optional<Action> action = cursor.startable(inbox);
+    const std::optional<Action> action = cursor.startable({&inbox, 1});
     return action ? to_string(*action) : "";
   }
   std::string start_next() {
-    const std::optional<Action> action = cursor.startable(inbox);
+    const std::optional<Action> action = cursor.startable({&inbox, 1});
     if (!action) return "";
     cursor.started(*action);
     return to_string(*action);
@@ -49,9 +53,9 @@ BOOST_AUTO_TEST_CASE(a_forward_needs_tokens_activation_and_credit) {
   walk.inbox.accept(Tokens{walk.stamp(1), {}});
   BOOST_CHECK_EQUAL(walk.next(), "");
   BOOST_CHECK_EQUAL(walk.cursor.describe(), "1F1 (activation credit 0, gradient credit 1)");
-  walk.cursor.give_credit(Link::gradient);  // of the other link
+  walk.cursor.give_credit(0, Link::gradient);  // of the other link
   BOOST_CHECK_EQUAL(walk.next(), "");
-  walk.cursor.give_credit(Link::activation);
+  walk.cursor.give_credit(0, Link::activation);
   BOOST_CHECK_EQUAL(walk.start_next(), "1F1");
 }
 
@@ -67,7 +71,7 @@ BOOST_AUTO_TEST_CASE(a_backward_needs_gradient_and_credit) {
   BOOST_CHECK_EQUAL(walk.next(), "");
   walk.inbox.accept(Gradient{walk.stamp(0), Tensor()});
   BOOST_CHECK_EQUAL(walk.start_next(), "1B0");
-  BOOST_CHECK_EQUAL(walk.cursor.credit_left(Link::gradient), 1);
+  BOOST_CHECK_EQUAL(walk.cursor.credit_left(0, Link::gradient), 1);
   BOOST_CHECK_EQUAL(walk.start_next(), "1B1");
   BOOST_CHECK(walk.cursor.finished());
   BOOST_CHECK_EQUAL(walk.next(), "");
@@ -79,8 +83,8 @@ BOOST_AUTO_TEST_CASE(only_neighbours_that_exist_are_waited_for) {
   BOOST_CHECK_EQUAL(alone.start_next(), "0F0");
   BOOST_CHECK_EQUAL(alone.start_next(), "0B0");
   BOOST_CHECK(alone.cursor.finished());
-  BOOST_CHECK_EQUAL(alone.cursor.credit_left(Link::activation), 1);
-  BOOST_CHECK_EQUAL(alone.cursor.credit_left(Link::gradient), 1);
+  BOOST_CHECK_EQUAL(alone.cursor.credit_left(0, Link::activation), 1);
+  BOOST_CHECK_EQUAL(alone.cursor.credit_left(0, Link::gradient), 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_weight_gradient_waits_for_nothing_and_takes_no_credit) {
@@ -94,7 +98,7 @@ BOOST_AUTO_TEST_CASE(a_weight_gradient_waits_for_nothing_and_takes_no_credit) {
   walk.inbox.accept(Activation{walk.stamp(0), Tensor()});
   BOOST_CHECK_EQUAL(walk.start_next(), "1F0");
   BOOST_CHECK_EQUAL(walk.start_next(), "1I0");
-  BOOST_CHECK_EQUAL(walk.cursor.credit_left(Link::gradient), 0);
+  BOOST_CHECK_EQUAL(walk.cursor.credit_left(0, Link::gradient), 0);
   BOOST_CHECK_EQUAL(walk.start_next(), "1W0");
   BOOST_CHECK(walk.cursor.finished());
 }
@@ -116,7 +120,7 @@ BOOST_AUTO_TEST_CASE(a_new_round_finds_its_links_empty) {
   Walk walk(generated("gpipe", 2, 1), 0, 1);
   walk.inbox.accept(Tokens{walk.stamp(0), {}});
   walk.start_next();
-  BOOST_CHECK_EQUAL(walk.cursor.credit_left(Link::activation), 0);
+  BOOST_CHECK_EQUAL(walk.cursor.credit_left(0, Link::activation), 0);
   walk.cursor.begin_round(Mode::train, round_at_hand + 1, 1);
-  BOOST_CHECK_EQUAL(walk.cursor.credit_left(Link::activation), 1);
+  BOOST_CHECK_EQUAL(walk.cursor.credit_left(0, Link::activation), 1);
 }

@@ -28,6 +28,8 @@ inline std::string name_of(WorkKind kind) {
       return "combine";
     case WorkKind::report:
       return "report";
+    case WorkKind::update:
+      return "update";
     case WorkKind::optimize:
       return "optimize";
   }

@@ -35,7 +35,7 @@ class Script {
                                std::move(first_non_finite)});
   }
   std::string done(ShardId from, std::uint64_t hash) {
-    return receive(StepDone{stamp(), from, hash, 100});
+    return receive(StepDone{stamp(), from, hash, 100, {}});
   }
   double scale() const {
     return std::get<Apply>(std::get<Send>(last_.front()).message).gradient_scale;

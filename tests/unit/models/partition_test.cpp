@@ -11,7 +11,7 @@ using namespace collie;
 
 namespace {
 
-double stage_cost(const StageCosts& costs, const StageSlice& slice) {
+double stage_cost(const PartitionCosts& costs, const StageSlice& slice) {
   double total =
       (slice.has_embedding ? costs.embedding : 0.0) + (slice.has_head ? costs.head : 0.0);
   for (std::int64_t layer = slice.layer_begin; layer < slice.layer_end; ++layer) {
@@ -20,14 +20,14 @@ double stage_cost(const StageCosts& costs, const StageSlice& slice) {
   return total;
 }
 
-double worst_cost(const StageCosts& costs, const std::vector<StageSlice>& slices) {
+double worst_cost(const PartitionCosts& costs, const std::vector<StageSlice>& slices) {
   double worst = 0.0;
   for (const StageSlice& slice : slices) worst = std::max(worst, stage_cost(costs, slice));
   return worst;
 }
 
 // Every way to cut, tried out.
-double best_by_force(const StageCosts& costs, int stages, int stage, std::int64_t begin) {
+double best_by_force(const PartitionCosts& costs, int stages, int stage, std::int64_t begin) {
   const auto layers = static_cast<std::int64_t>(costs.layers.size());
   const bool is_last = stage == stages - 1;
   StageSlice slice{begin, layers, stage == 0, is_last, 0, 1};
@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(no_cut_is_better) {
   std::mt19937 random(1);
   std::uniform_real_distribution<double> cost(0.1, 10.0);
   for (int trial = 0; trial < 200; ++trial) {
-    StageCosts costs;
+    PartitionCosts costs;
     costs.layers.resize(1 + random() % 9);
     for (double& layer : costs.layers) layer = cost(random);
     costs.embedding = cost(random);
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(no_cut_is_better) {
 }
 
 BOOST_AUTO_TEST_CASE(equal_costs_spread_evenly) {
-  StageCosts costs;
+  PartitionCosts costs;
   costs.layers.assign(7, 1.0);
   const auto slices = partition_layers(costs, 4);
   BOOST_REQUIRE(slices.ok());
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(equal_costs_spread_evenly) {
 }
 
 BOOST_AUTO_TEST_CASE(a_heavy_head_stands_alone) {
-  StageCosts costs;
+  PartitionCosts costs;
   costs.layers.assign(6, 1.0);
   costs.head = 7.0;
   const auto slices = partition_layers(costs, 2);
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(a_heavy_head_stands_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(too_many_stages_are_refused) {
-  StageCosts costs;
+  PartitionCosts costs;
   costs.layers.assign(3, 1.0);
   BOOST_TEST(partition_layers(costs, 4).ok());
   const auto slices = partition_layers(costs, 5);

@@ -122,7 +122,8 @@ BOOST_AUTO_TEST_CASE(a_wrong_type_or_range_is_refused_with_its_key) {
   expect("grid.dp=1.5", "got 1.5");
   expect("grid.dp=true", "got true");
   expect("train.max_steps=1e300", "train.max_steps");
-  expect("grid.schedule=2f2b", "one of 1f1b, gpipe");
+  expect("grid.schedule=3", "grid.schedule");
+  expect("grid.chunks=-1", "grid.chunks");
   expect("model.dtype=float16", "one of float32, bfloat16");
   expect("data.packing=1", "true or false");
   expect("data.train=[1]", "a list of file names");

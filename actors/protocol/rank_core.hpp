@@ -1,0 +1,100 @@
+// The protocol of one rank of the pipeline as a pure state machine: messages and completions in,
+// commands out. A rank has one stream and one program, and hosts the shards (stages of a replica)
+// that its program names: one with a linear placement, several with looped, V or bidirectional
+// ones. No clock, no threads, no CAF, no arithmetic. The same core runs in the simulated world, in
+// one process and in a cluster.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "actors/protocol/group_exchange.hpp"
+#include "actors/protocol/program_cursor.hpp"
+#include "actors/protocol/round_end.hpp"
+#include "runtime/limits.hpp"
+
+namespace collie {
+
+struct HostedShard {
+  ShardId id;
+  HostedStage stage;
+  std::vector<Exchange> exchanges;  // at the end of a training step
+};
+
+struct RankCoreConfig {
+  std::uint64_t run = 0;
+  std::uint32_t generation = 0;
+  Grid grid;
+  int ranks = 1;  // of the pipeline
+  std::vector<HostedShard> hosted;
+  std::vector<Action> program;  // for training; micro-batches numbered from 0 in each direction
+  int credit = limits::link_credit_default;
+  // How many works may be on the stream at once. Work that may pause at a reduction is issued
+  // alone, so this is 1 as soon as a stage has more than one shard.
+  int depth = 1;
+  // Of an asynchronous program, one for each action; else empty, and STEP is not walked.
+  std::vector<VersionUse> version_uses;
+  bool is_asynchronous() const { return !version_uses.empty(); }
+};
+
+class RankCore {
+ public:
+  explicit RankCore(RankCoreConfig config);
+
+  // to: the hosted shard that the message was sent to.
+  void receive(const ShardId& to, Message message, Commands& out);
+  void completed(Completion completion, Commands& out);
+
+  // One line for a stuck run: what this rank waits for. Changes whenever it gets on.
+  std::string describe() const;
+  const Inbox& inbox(std::size_t hosted = 0) const { return inboxes_[hosted]; }
+  bool idle() const;
+  int credit_left(Link link, std::size_t hosted = 0) const {
+    return cursor_.credit_left(hosted, link);
+  }
+
+ private:
+  enum class Phase {
+    program,  // walking the program
+    ending,   // ... it is done: see RoundEnd, which is over between rounds
+    failed,
+  };
+
+  std::size_t index_of_hosted(const ShardId& shard) const;
+  void begin_round(const BeginRound& begin, Commands& out);
+  void advance(Commands& out);
+  bool is_paused() const;
+  void start(const Action& action, Commands& out);
+  Work forward_work(const Action& action, Commands& out);
+  Work backward_work(const Action& action, Commands& out);
+  Work update_work();
+  void send_output(const Completion& completion, std::size_t hosted, Commands& out) const;
+  void fail(const ShardId& from, Error error, Commands& out);
+  void issue(std::size_t hosted, std::optional<Work> work, Commands& out);
+  void send_to_stage(std::size_t hosted, int offset, Message message, Commands& out) const;
+  Stamp stamp(int micro_batch) const;
+  std::string describe_wait() const;
+  void record(const Completion& completion, std::size_t hosted);
+
+  RankCoreConfig config_;
+  ProgramCursor cursor_;
+  std::int64_t updates_per_round_;
+  // Of each hosted shard.
+  std::vector<Inbox> inboxes_;
+  std::vector<PausedReduction> reductions_;
+  std::vector<RoundEnd> ends_;
+
+  Phase phase_ = Phase::ending;
+  std::uint32_t round_ = 0;
+  BeginRound begin_;
+  Mode mode_ = Mode::train;
+  std::int64_t updates_ = 0;  // that this round's program has issued
+  int in_flight_ = 0;
+  std::uint64_t works_completed_ = 0;
+  // Of this round, when asked for.
+  std::vector<std::vector<TracedAction>> traces_;  // of each hosted shard
+  int traced_ = 0;
+  double resumed_begin_s_ = 0.0;  // of the work that has paused at a reduction
+};
+
+}  // namespace collie

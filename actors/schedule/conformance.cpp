@@ -1,0 +1,103 @@
+#include "actors/schedule/conformance.hpp"
+
+#include "actors/schedule/action_index.hpp"
+
+namespace collie {
+
+namespace {
+
+class Conformance {
+ public:
+  Conformance(const Schedule& schedule, const Trace& trace)
+      : schedule_(schedule), trace_(trace), index_(schedule) {}
+
+  Status check() const {
+    if (trace_.size() != schedule_.programs.size()) {
+      return fail("the trace has {} ranks, the schedule {}", trace_.size(),
+                  schedule_.programs.size());
+    }
+    for (std::size_t rank = 0; rank < trace_.size(); ++rank) {
+      COLLIE_TRY_VOID(check_order(rank));
+    }
+    for (std::size_t rank = 0; rank < trace_.size(); ++rank) {
+      for (const TracedAction& done : trace_[rank]) COLLIE_TRY_VOID(check_inputs(rank, done));
+    }
+    return ok_status();
+  }
+
+ private:
+  template <class... Args>
+  Status fail(fmt::format_string<Args...> format, Args&&... args) const {
+    return make_error(ErrorCode::lost, "the run did not follow schedule {}: {}", schedule_.name,
+                      fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  Status check_order(std::size_t rank) const {
+    const std::vector<Action>& program = schedule_.programs[rank];
+    const std::vector<TracedAction>& done = trace_[rank];
+    for (std::size_t at = 0; at < program.size(); ++at) {
+      if (at >= done.size()) {
+        return fail("rank {} did not do {}, action {} of its program", rank, to_string(program[at]),
+                    at + 1);
+      }
+      if (!is_same(done[at].action, program[at])) {
+        return fail("rank {} did {} where its program has {} (action {})", rank,
+                    to_string(done[at].action), to_string(program[at]), at + 1);
+      }
+      if (done[at].end_s < done[at].begin_s ||
+          (at > 0 && done[at].begin_s < done[at - 1].end_s)) {
+        return fail("rank {} began {} before {} had ended", rank, to_string(done[at].action),
+                    to_string(done[at > 0 ? at - 1 : 0].action));
+      }
+    }
+    if (done.size() == program.size()) return ok_status();
+    return fail("rank {} did {} after the end of its program", rank,
+                to_string(done[program.size()].action));
+  }
+
+  // Whether two run side by side is the schedule's wish, not what a trace tells. The STEPs of a
+  // synchronous schedule stand at its barrier, in any order.
+  bool is_same(const Action& done, Action planned) const {
+    if (schedule_.contract.synchronous && planned.verb == Verb::step) return done.verb == Verb::step;
+    planned.overlaps_next = done.overlaps_next;
+    return done == planned;
+  }
+
+  Status check_inputs(std::size_t rank, const TracedAction& done) const {
+    const Action& action = done.action;
+    if (!is_computed(action.verb)) return ok_status();
+    const UnitPlaces& own = index_.unit(action);
+    if (action.verb == Verb::forward) {
+      return action.stage == 0 ? ok_status() : check_after(rank, done, unit_at(action, -1).forward);
+    }
+    COLLIE_TRY_VOID(check_after(rank, done, own.forward));
+    if (action.verb == Verb::backward_weight) return check_after(rank, done, own.input);
+    if (action.stage == schedule_.stages() - 1) return ok_status();
+    return check_after(rank, done, unit_at(action, +1).input);
+  }
+
+  const UnitPlaces& unit_at(const Action& action, int offset) const {
+    return index_.unit(action.stage + offset, action.micro_batch, action.slice, action.direction);
+  }
+
+  Status check_after(std::size_t rank, const TracedAction& done, ActionPlace input) const {
+    const TracedAction& made =
+        trace_[static_cast<std::size_t>(input.rank)][static_cast<std::size_t>(input.position)];
+    if (made.end_s <= done.begin_s) return ok_status();
+    return fail("rank {} began {} at {:.6f} s, before {} on rank {} ended at {:.6f} s", rank,
+                to_string(done.action), done.begin_s, to_string(made.action), input.rank,
+                made.end_s);
+  }
+
+  const Schedule& schedule_;
+  const Trace& trace_;
+  ActionIndex index_;
+};
+
+}  // namespace
+
+Status check_conformance(const Schedule& schedule, const Trace& trace) {
+  return Conformance(schedule, trace).check();
+}
+
+}  // namespace collie

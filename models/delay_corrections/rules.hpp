@@ -1,0 +1,24 @@
+// One maker per rule of delay_correction.hpp. Buffers are allocated here, so that a plan sees them.
+#pragma once
+
+#include "models/delay_correction.hpp"
+
+namespace collie {
+
+std::unique_ptr<DelayCorrection> make_discrepancy_correction(const DelayCorrectionOptions& options,
+                                                             Optimizer& optimizer,
+                                                             const Parameters& parameters,
+                                                             Allocator& allocator);
+std::unique_ptr<DelayCorrection> make_weight_prediction(const DelayCorrectionOptions& options,
+                                                        Optimizer& optimizer,
+                                                        const Parameters& parameters,
+                                                        Allocator& allocator);
+std::unique_ptr<DelayCorrection> make_nesterov_look_ahead(const OptimizerOptions& options,
+                                                          const Parameters& parameters,
+                                                          Allocator& allocator);
+
+// Weights that differ from the latest, in the type that kernels read: out = w + factor * direction.
+void carry_weights(Stream& stream, Parameters& parameters, double factor, const Tensor& direction,
+                   Tensor& out);
+
+}  // namespace collie
