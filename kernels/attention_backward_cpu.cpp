@@ -8,6 +8,7 @@
 #include "kernels/simd.hpp"
 // The targets come first.
 #include "kernels/attention_blocks_impl.hpp"
+#include "kernels/attention_gradients_impl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -160,28 +161,6 @@ void backward_queries(const AttentionBackwardJob& job, std::int64_t row, std::in
   }
 }
 
-template <class T>
-HWY_INLINE T* key_gradients(const AttentionBackwardJob& job, std::int64_t row, std::int64_t group) {
-  const HeadShape& heads = job.shape.heads;
-  return job.dqkv->mutable_data<T>() + row * job.shape.sequence * heads.packed_width() +
-         (heads.heads + group) * heads.head_dim;
-}
-
-template <class T>
-void store_key_gradients(const AttentionBackwardJob& job, std::int64_t row, std::int64_t group,
-                         const KeySide& keys) {
-  const HeadShape& heads = job.shape.heads;
-  const std::int64_t ld = padded_head_dim(heads.head_dim);
-  T* dkeys = key_gradients<T>(job, row, group);
-  T* dvalues = dkeys + heads.kv_heads * heads.head_dim;
-  for (std::int64_t k = 0; k < job.shape.sequence; ++k) {
-    unpack_row(keys.dkeys + k * ld, dkeys + k * heads.packed_width(), heads.head_dim,
-               splat(job.shape.scale));
-    unpack_row(keys.dvalues + k * ld, dvalues + k * heads.packed_width(), heads.head_dim,
-               splat(1.0F));
-  }
-}
-
 // Blocks of queries [begin, end) of all query heads of one key/value head, in head order.
 template <class T>
 void backward_chunk(Stream& stream, const AttentionBackwardJob& job, std::int64_t index, int lane) {
@@ -212,54 +191,21 @@ void backward_chunk(Stream& stream, const AttentionBackwardJob& job, std::int64_
     backward_queries<T>(job, row, group * per_group + unit / blocks, unit % blocks * block_size,
                         scratch);
   }
-  if (job.partials == nullptr) store_key_gradients<T>(job, row, group, keys);
-}
-
-// Sums the chunks of one key/value head in their order, for keys [begin, end).
-template <class T>
-void sum_chunks(const AttentionBackwardJob& job, std::int64_t row_group, std::int64_t begin,
-                std::int64_t end) {
-  const HeadShape& heads = job.shape.heads;
-  const std::int64_t ld = padded_head_dim(heads.head_dim);
-  const std::int64_t size = job.shape.sequence * ld;
-  float* const first = job.partials + row_group * job.chunks * 2 * size;
-  for (std::int64_t chunk = 1; chunk < job.chunks; ++chunk) {
-    for (float* part : {first, first + size}) {
-      for (std::int64_t i = begin * ld; i < end * ld; i += lanes) {
-        store(hn::Add(load(part + i), load(part + chunk * 2 * size + i)), part + i);
-      }
-    }
-  }
-  T* dkeys = key_gradients<T>(job, row_group / heads.kv_heads, row_group % heads.kv_heads);
-  T* dvalues = dkeys + heads.kv_heads * heads.head_dim;
-  for (std::int64_t k = begin; k < end; ++k) {
-    unpack_row(first + k * ld, dkeys + k * heads.packed_width(), heads.head_dim,
-               splat(job.shape.scale));
-    unpack_row(first + size + k * ld, dvalues + k * heads.packed_width(), heads.head_dim,
-               splat(1.0F));
+  if (job.partials == nullptr) {
+    store_key_gradients<T>(job, row, group, keys.dkeys, keys.dvalues);
   }
 }
 
 template <class T>
-void run_backward(Stream& stream, const AttentionBackwardJob& job) {
-  const std::int64_t row_groups = job.shape.batch * job.shape.heads.kv_heads;
-  stream.parallel_for(row_groups * job.chunks, [&](std::int64_t index, int lane) {
+void backward_all(Stream& stream, const AttentionBackwardJob& job) {
+  run_backward<T>(stream, job, [&](std::int64_t index, int lane) {
     backward_chunk<T>(stream, job, index, lane);
-  });
-  if (job.partials == nullptr) return;
-  const std::int64_t blocks = ceil_div(job.shape.sequence, block_size);
-  stream.parallel_for(row_groups * blocks, [&](std::int64_t index, int) {
-    const std::int64_t begin = index % blocks * block_size;
-    sum_chunks<T>(job, index / blocks, begin, std::min(job.shape.sequence, begin + block_size));
   });
 }
 
 void attention_backward_any(Stream& stream, const AttentionBackwardJob& job) {
-  if (job.qkv->dtype() == DType::f32) {
-    run_backward<float>(stream, job);
-  } else {
-    run_backward<BFloat16>(stream, job);
-  }
+  job.qkv->dtype() == DType::f32 ? backward_all<float>(stream, job)
+                                 : backward_all<BFloat16>(stream, job);
 }
 
 }  // namespace
@@ -288,6 +234,7 @@ void cpu::attention_backward(Stream& stream, const Tensor& dcontext, const Tenso
         DType::f32, {row_groups * job.chunks, 2 * shape.sequence, padded_head_dim(heads.head_dim)});
     job.partials = partials.mutable_data<float>();
   }
+  if (qkv.dtype() == DType::bf16 && attention_backward_dots(stream, job)) return;
   HWY_DYNAMIC_DISPATCH(attention_backward_any)(stream, job);
 }
 

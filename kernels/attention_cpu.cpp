@@ -179,6 +179,7 @@ void run(Stream& stream, const AttentionForwardJob<float>& job) {
   HWY_DYNAMIC_DISPATCH(attention_forward_f32)(stream, job);
 }
 void run(Stream& stream, const AttentionForwardJob<BFloat16>& job) {
+  if (cpu::attention_forward_dots(stream, job)) return;
   HWY_DYNAMIC_DISPATCH(attention_forward_bf16)(stream, job);
 }
 

@@ -84,6 +84,9 @@ void attention_forward(Stream& stream, const Tensor& qkv, const AttentionShape& 
 void attention_backward(Stream& stream, const Tensor& dcontext, const Tensor& qkv,
                         const Tensor& context, const Tensor& lse, const AttentionShape& shape,
                         const Tensor& positions_t, Tensor& dqkv);
+// The same for bf16 on a processor with bf16 dot products; elsewhere false, and nothing is done.
+bool attention_forward_dots(Stream& stream, const AttentionForwardJob<BFloat16>& job);
+bool attention_backward_dots(Stream& stream, const AttentionBackwardJob& job);
 void append_to_cache(const Tensor& qkv, const HeadShape& heads, Tensor& cache, std::int64_t length);
 // Many new tokens at once: blocks as in training. Few: one pass over the cache a token.
 void attention_prefill(Stream& stream, const Tensor& qkv, const AttentionShape& shape,

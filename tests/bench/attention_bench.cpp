@@ -1,72 +1,17 @@
-// GFLOP/s of causal attention, forward and backward, over the multiply-add peak measured in the
-// same run. Only the products that causality asks for are counted: 4 K flops for a query and key
-// that sees it in the forward, 10 K in the backward.
+// GFLOP/s of causal attention, forward and backward, over the peak of its dtype's products measured
+// in the same run. Only the products that causality asks for are counted: 4 K flops for a query and
+// key that sees it in the forward, 10 K in the backward.
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
-#include <limits>
 #include <random>
 
 #include "kernels/attention.hpp"
+#include "tests/bench/peaks.hpp"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "tests/bench/attention_bench.cpp"
-#include "kernels/simd.hpp"
-
-HWY_BEFORE_NAMESPACE();
-namespace collie::kernels::HWY_NAMESPACE {
-namespace {
-
-// Multiply-adds on independent registers; returns the floating-point operations done.
-double multiply_adds(std::int64_t rounds, float* out) {
-  constexpr int chains = 12;
-  FloatVec sum[chains];
-  for (int i = 0; i < chains; ++i) sum[i] = splat(static_cast<float>(i));
-  const FloatVec a = load(out);
-  for (std::int64_t round = 0; round < rounds; ++round) {
-#pragma GCC unroll 12
-    for (int i = 0; i < chains; ++i) sum[i] = hn::MulAdd(a, a, sum[i]);
-  }
-  for (int i = 1; i < chains; ++i) sum[0] = hn::Add(sum[0], sum[i]);
-  store(sum[0], out);
-  return 2.0 * chains * static_cast<double>(lanes * rounds);
-}
-
-}  // namespace
-}  // namespace collie::kernels::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace collie::kernels {
 namespace {
 
-HWY_EXPORT(multiply_adds);
-
-template <class Work>
-double best_seconds(const Work& work) {
-  double best = std::numeric_limits<double>::infinity();
-  double total = 0;
-  for (int i = 0; i < 200 && (i < 5 || total < 0.5); ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    best = std::min(best, elapsed.count());
-    total += elapsed.count();
-  }
-  return best;
-}
-
-double peak_gflops(Stream& stream) {
-  double operations = 0;
-  const double seconds = best_seconds([&] {
-    std::vector<float> out(static_cast<std::size_t>(stream.threads()) * 64, 1e-3F);
-    stream.parallel_for(stream.threads(), [&](std::int64_t index, int) {
-      const double done = HWY_DYNAMIC_DISPATCH(multiply_adds)(1'000'000, &out[index * 64]);
-      if (index == 0) operations = done;
-    });
-  });
-  return operations * stream.threads() / seconds / 1e9;
-}
+using bench::best_seconds;
 
 Tensor random_tensor(Stream& stream, DType dtype, const Shape& shape) {
   std::mt19937 generator(1);
@@ -133,9 +78,13 @@ int main(int argc, char** argv) {
     options.threads = threads;
     options.inline_execution = true;
     Stream stream(options);
-    const double peak = peak_gflops(stream);
-    fmt::print("multiply-add peak, {} threads: {:.1f} GFLOP/s\n", threads, peak);
+    const double f32_peak = bench::fma_peak(stream) / 1e9;
+    // Without bf16 products the arithmetic is in f32.
+    const double bf16_peak = std::max(f32_peak, bench::bf16_dot_peak(stream) / 1e9);
+    fmt::print("peak, {} threads: F32 {:.1f} GFLOP/s, BF16 {:.1f} GFLOP/s\n", threads, f32_peak,
+               bf16_peak);
     for (const DType dtype : {DType::f32, DType::bf16}) {
+      const double peak = dtype == DType::f32 ? f32_peak : bf16_peak;
       measure(stream, dtype, {4, 512, {6, 6, 64}, 0.125F, 0}, peak);
       measure(stream, dtype, {4, 256, {12, 12, 64}, 0.125F, 0}, peak);
       measure(stream, dtype, {1, 2048, {8, 2, 128}, 0.088F, 0}, peak);
@@ -144,4 +93,3 @@ int main(int argc, char** argv) {
   }
   return EXIT_SUCCESS;
 }
-#endif

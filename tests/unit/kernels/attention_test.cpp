@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE attention
 #include "kernels/attention.hpp"
 
+#include <hwy/targets.h>
 #include <boost/test/unit_test.hpp>
 
 #include "numeric_check.hpp"
@@ -127,6 +128,9 @@ const std::vector<Case> cases = {
     {1, 200, 2, 2, 24, 70, {90, 50}},     // window over blocks and documents
     {8, 70, 2, 2, 8, 0, {69}},            // enough heads for one chunk each
     {1, 80, 1, 1, 72, 0, {}},
+    {1, 99, 4, 2, 7, 0, {}},            // odd head size: bf16 pairs would straddle two heads
+    {1, 161, 2, 1, 34, 0, {}},          // odd rest of a block, pairs past the last whole vector
+    {1, 145, 1, 1, 64, 40, {40, 105}},  // blocks that some queries do not see at all
 };
 
 }  // namespace
@@ -158,19 +162,40 @@ BOOST_AUTO_TEST_CASE(lse_is_the_logarithm_of_the_sum) {
 
 BOOST_AUTO_TEST_CASE(large_scores_do_not_overflow) {
   const Case c{1, 100, 1, 1, 8, 0, {}};
-  const Values qkv = random_values(100 * 24, 7, 10.0);
-  const Outcome out = run(1, DType::f32, c, qkv, random_values(100 * 8, 8));
-  const Values want = reference_attention(rounded(DType::f32, qkv), shape_of(c), positions_of(c));
-  BOOST_TEST(relative_error(values_of(out.context), want) < 1e-4);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const Values qkv = rounded(dtype, random_values(100 * 24, 7, 10.0));
+    const Outcome out = run(1, dtype, c, qkv, random_values(100 * 8, 8));
+    const Values want = reference_attention(qkv, shape_of(c), positions_of(c));
+    const double tolerance = dtype == DType::f32 ? 1e-4 : 4e-3;
+    BOOST_TEST(relative_error(values_of(out.context), want) < tolerance);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_nan_is_not_hidden) {
   const Case c{1, 70, 1, 1, 8, 0, {}};
   Values qkv = random_values(70 * 24, 9);
   qkv[69 * 24] = NAN;
-  const Outcome out = run(1, DType::f32, c, qkv, random_values(70 * 8, 10));
-  BOOST_TEST(std::isnan(values_of(out.context)[69 * 8]));
-  BOOST_TEST(std::isfinite(values_of(out.context)[68 * 8]));
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const Outcome out = run(1, dtype, c, qkv, random_values(70 * 8, 10));
+    BOOST_TEST(std::isnan(values_of(out.context)[69 * 8]));
+    BOOST_TEST(std::isfinite(values_of(out.context)[68 * 8]));
+  }
+}
+
+// Processors without AVX-512 take the f32 form, which is a little closer to the reference.
+BOOST_AUTO_TEST_CASE(bfloat16_without_dot_products_matches_too) {
+  const Case c{2, 150, 4, 2, 16, 0, {70, 80}};
+  const std::int64_t best = hwy::SupportedTargets();
+  hwy::SetSupportedTargetsForTest(best & ~(HWY_AVX3 | HWY_AVX3_DL));
+  hwy::GetChosenTarget().DeInit();
+  check(c, DType::bf16, 1e-2);
+  const Values qkv = rounded(DType::bf16, random_values(300 * 8 * 16, 3));
+  const Values dcontext = rounded(DType::bf16, random_values(300 * 4 * 16, 4));
+  const Outcome without = run(1, DType::bf16, c, qkv, dcontext);
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
+  const Outcome with = run(1, DType::bf16, c, qkv, dcontext);
+  BOOST_TEST(relative_error(values_of(without.dqkv), values_of(with.dqkv)) < 1e-2);
 }
 
 namespace {
