@@ -28,9 +28,9 @@ std::vector<Action> local_program(const Schedule& schedule, std::size_t rank) {
   return program;
 }
 
-}  // namespace
-
-namespace {
+bool is_pin_or_drop(const Action& action) {
+  return action.verb == Verb::pin || action.verb == Verb::drop;
+}
 
 Status check_asynchronous(const Schedule& schedule) {
   if (schedule.placement.kind() != PlacementKind::linear) {
@@ -53,9 +53,15 @@ Status check_trainable(const Schedule& schedule) {
                       "trained with yet",
                       schedule.name, schedule.slices);
   }
+  if (schedule.policy.decides() && !schedule.contract.synchronous) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {} is asynchronous and has a policy: only orders can be trained "
+                      "with asynchronously",
+                      schedule.name);
+  }
   for (const std::vector<Action>& program : schedule.programs) {
     for (const Action& action : program) {
-      if (is_computed(action.verb) || action.verb == Verb::step) continue;
+      if (is_computed(action.verb) || action.verb == Verb::step || is_pin_or_drop(action)) continue;
       return make_error(ErrorCode::unsupported,
                         "schedule {}: {} can be simulated, but not trained with yet", schedule.name,
                         to_string(action));
@@ -66,6 +72,11 @@ Status check_trainable(const Schedule& schedule) {
 
 int group_of(const Schedule& schedule) {
   return schedule.contract.synchronous ? 0 : schedule.versions.step_every;
+}
+
+Schedule as_trained(Schedule schedule) {
+  for (std::vector<Action>& program : schedule.programs) std::erase_if(program, is_pin_or_drop);
+  return schedule;
 }
 
 Grid grid_of(const Schedule& schedule, int dp, int tp) {

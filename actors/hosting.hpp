@@ -9,9 +9,14 @@
 
 namespace collie {
 
-// What is simulated but not run yet is refused with a sentence: asynchronous schedules, slices of
+// What is simulated but not run yet is refused with a sentence: corrections of version rules that
+// they are not defined for, asynchronous placements with several stages a rank, slices of
 // micro-batches, R and the version verbs.
 Status check_trainable(const Schedule& schedule);
+
+// Without PIN and DROP: in a run versions are kept for their last reader, which validation has
+// proved to be the same.
+Schedule as_trained(Schedule schedule);
 
 // Micro-batches of one update; 0: all that a step has.
 int group_of(const Schedule& schedule);

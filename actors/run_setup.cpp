@@ -107,6 +107,7 @@ Status choose_schedule(const RunConfig& config, ModelSetup& setup) {
   COLLIE_TRY(setup.schedule, named_schedule(config));
   COLLIE_TRY_VOID(check_schedule(setup.schedule));
   COLLIE_TRY_VOID(check_trainable(setup.schedule));
+  setup.schedule = as_trained(std::move(setup.schedule));
   setup.grid = grid_of(setup.schedule, config.grid.dp, config.grid.tp);
   if (!setup.schedule.contract.synchronous) {
     COLLIE_TRY_VOID(check_asynchronous_run(setup.schedule, setup.grid, setup.traits));

@@ -1,5 +1,6 @@
 #include "actors/run_trace.hpp"
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 
@@ -37,7 +38,15 @@ Status add_action(const std::string& path, std::size_t number, const Json& line,
     return bad_line(path, number, "is one action more than the program has");
   }
   TracedAction done;
-  done.action = run.schedule.programs[rank][position];
+  const std::vector<Action>& program = run.schedule.programs[rank];
+  done.action = program[position];
+  if (run.schedule.policy.decides()) {
+    const std::string name = line["action"].get<std::string>();
+    const auto chosen =
+        std::ranges::find_if(program, [&](const Action& a) { return to_string(a) == name; });
+    if (chosen == program.end()) return bad_line(path, number, "is no action of its rank");
+    done.action = *chosen;
+  }
   done.position = static_cast<int>(position);
   done.begin_s = line["begin_s"].get<double>();
   done.end_s = line["end_s"].get<double>();

@@ -6,9 +6,9 @@
 #include <map>
 
 #include "actors/gradient_exchange.hpp"
+#include "actors/stage_measures.hpp"
 #include "actors/weight_versions.hpp"
 #include "kernels/elementwise.hpp"
-#include "runtime/hash.hpp"
 
 namespace collie {
 
@@ -36,9 +36,7 @@ struct ModelExecutor::Impl {
   void report(const Work& work, Completion& completion);
   void optimize(const Work& work, Completion& completion);
   void update(const Work& work, Completion& completion);
-  void measure_gradients(RoundReport& report);
   void finish_gradients_once();
-  std::uint64_t parameter_hash();
 };
 
 namespace {
@@ -105,7 +103,7 @@ std::vector<OptimizerState> ModelExecutor::training_state() {
 
 std::uint64_t ModelExecutor::parameter_hash() {
   std::uint64_t hash = 0;
-  impl_->stream->submit([&] { hash = impl_->parameter_hash(); });
+  impl_->stream->submit([&] { hash = hash_of(impl_->model->parameters()); });
   impl_->stream->synchronize();
   return hash;
 }
@@ -253,27 +251,13 @@ void ModelExecutor::Impl::report(const Work& work, Completion& completion) {
   if (options.self.tensor == 0) completion.report.losses = losses;
   if (work.mode != Mode::train || options.self.replica != 0) return;
   finish_gradients_once();
-  measure_gradients(completion.report);
-}
-
-// Of each owned parameter; the first that is not finite is named.
-void ModelExecutor::Impl::measure_gradients(RoundReport& report) {
-  Parameters& parameters = model->parameters();
-  for (int index = 0; index < parameters.count(); ++index) {
-    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-    if (!spec.owned || parameters.is_alias(index)) continue;
-    const double squares = kernels::sum_of_squares(*stream, parameters.gradient(index));
-    report.squares.push_back(squares);
-    if (!std::isfinite(squares) && report.first_non_finite.empty()) {
-      report.first_non_finite = spec.name;
-    }
-  }
+  measure_gradients(*stream, model->parameters(), completion.report);
 }
 
 // The stage alone decides: there is no barrier at which a norm of the whole grid could be made.
 void ModelExecutor::Impl::update(const Work& work, Completion& completion) {
   RoundReport measured;
-  measure_gradients(measured);
+  measure_gradients(*stream, model->parameters(), measured);
   if (!measured.first_non_finite.empty()) {
     completion.error = make_error(
         ErrorCode::lost,
@@ -308,25 +292,8 @@ void ModelExecutor::Impl::optimize(const Work& work, Completion& completion) {
         *stream, {work.apply.optimizer_step, work.apply.learning_rate, work.apply.gradient_scale},
         model->parameters());
   }
-  if (work.apply.want_hash) completion.done.parameter_hash = parameter_hash();
+  if (work.apply.want_hash) completion.done.parameter_hash = hash_of(model->parameters());
   if (options.reports_memory) completion.done.peak_bytes = stream->allocator().use().peak_bytes;
-}
-
-// A sum over parameters of a hash of name and bytes: the same however the layers are divided into
-// stages, because addition forgets the order.
-std::uint64_t ModelExecutor::Impl::parameter_hash() {
-  const Parameters& parameters = model->parameters();
-  std::uint64_t sum = 0;
-  for (int index = 0; index < parameters.count(); ++index) {
-    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-    if (!spec.owned || parameters.is_alias(index)) continue;
-    const Tensor value = parameters.value(index);
-    Hash64 hash;
-    hash.update(spec.name);
-    hash.update(std::span(value.raw(), value.size_bytes()));
-    sum += hash.value();
-  }
-  return sum;
 }
 
 }  // namespace collie

@@ -26,6 +26,7 @@ std::vector<RankCoreConfig> rank_core_configs(const WorldOptions& options,
     config.grid = options.grid;
     config.ranks = options.schedule.ranks();
     config.program = std::move(rank.program);
+    config.policy = options.schedule.policy;
     config.version_uses = std::move(rank.version_uses);
     // What is proved for messages that wait for their receiver holds for mailboxes with room.
     config.credit = std::max(1, options.schedule.channel.credit);

@@ -2,9 +2,9 @@
 // matrix. Legend: B rows of the micro-batch, S tokens a row, T = B * S, H query heads, G key/value
 // heads (grouped queries: head h reads group h * G / H), K head size.
 //
-// dtypes: qkv, context and their gradients f32 or bf16, sums, softmax and lse in f32. On a processor
-// with bf16 dot products, weights and their gradients are rounded to bf16 before they multiply
-// (bf16 operands with an even K only).
+// dtypes: qkv, context and their gradients f32 or bf16, sums, softmax and lse in f32. On a
+// processor with bf16 dot products, weights and their gradients are rounded to bf16 before they
+// multiply (bf16 operands with an even K of 32 or more).
 #pragma once
 
 #include "kernels/rope.hpp"

@@ -237,7 +237,7 @@ namespace {
 
 bool attention_backward_dots(Stream& stream, const AttentionBackwardJob& job) {
 #if HWY_TARGET == HWY_AVX3
-  if (!has_bf16_dots() || job.head_dim() % 2 != 0) return false;
+  if (!takes_bf16_dots(job.head_dim())) return false;
   run_backward<BFloat16>(stream, job, [&](std::int64_t index, int lane) {
     dot_backward_chunk(stream, job, index, lane);
   });

@@ -161,7 +161,7 @@ namespace {
 bool attention_forward_dots(Stream& stream, const AttentionForwardJob<BFloat16>& job) {
 #if HWY_TARGET == HWY_AVX3
   // A unit does not straddle two heads.
-  if (!has_bf16_dots() || job.heads.head_dim % 2 != 0) return false;
+  if (!takes_bf16_dots(job.heads.head_dim)) return false;
   const std::int64_t blocks = ceil_div(job.query_count, block_size);
   stream.parallel_for(job.batch * job.heads.heads * blocks, [&](std::int64_t index, int lane) {
     const std::int64_t row_head = index / blocks;

@@ -25,6 +25,12 @@ inline bool has_bf16_dots() {
   return supported;
 }
 
+// Pairs must not straddle heads. Heads below 32 would leave half of a vector empty, and their short
+// sums would feel that weights are rounded: they keep the float32 form.
+inline bool takes_bf16_dots(std::int64_t head_dim) {
+  return has_bf16_dots() && head_dim % 2 == 0 && head_dim >= 32;
+}
+
 }  // namespace collie::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

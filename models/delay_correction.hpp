@@ -54,7 +54,7 @@ class DelayCorrection {
   // In place of Optimizer::step.
   virtual void update(Stream& stream, const OptimizerStep& step, int updates_of_round,
                       Parameters& parameters) = 0;
-  // Saved with the optimizer's.
+  // Saved with the optimizer's; of the same names on all stages of a schedule.
   virtual std::vector<OptimizerState> state() { return {}; }
 };
 

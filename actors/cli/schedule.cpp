@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 
+#include "actors/schedule/generators/build.hpp"
 #include "actors/schedule/text_format.hpp"
 #include "actors/schedule/torch_csv.hpp"
 #include "runtime/file.hpp"
@@ -30,11 +31,23 @@ bool is_generator(const std::string& name, std::vector<std::string>& known) {
   return false;
 }
 
+// PyTorch's caller steps the optimizer when the schedule has run.
+Schedule with_callers_steps(Schedule schedule) {
+  bool trains = false;
+  for (const auto& program : schedule.programs) {
+    for (const collie::Action& action : program) {
+      if (action.verb == Verb::step) return schedule;
+      trains = trains || makes_weight_gradient(action.verb);
+    }
+  }
+  return trains ? with_steps(std::move(schedule)) : schedule;
+}
+
 Result<Schedule> read_schedule_file(const std::string& path) {
   COLLIE_TRY(const std::string text, read_file(path, limits::schedule_bytes_max));
   if (!path.ends_with(".csv")) return parse_schedule(text, path);
   COLLIE_TRY(TorchCsv csv, parse_torch_csv(text, path));
-  return std::move(csv.schedule);
+  return with_callers_steps(std::move(csv.schedule));
 }
 
 // Planning generators take times of one chunk.
@@ -138,6 +151,7 @@ void add_schedule(CLI::App& program, Action& action) {
   add_schedule_compare(*verb, action);
   add_schedule_search(*verb, action);
   add_schedule_export(*verb, action);
+  add_schedule_record(*verb, action);
   add_schedule_reproduce(*verb, action);
 }
 

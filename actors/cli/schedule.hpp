@@ -19,6 +19,7 @@ struct SourceArguments {
 
 struct CostArguments {
   std::string file;
+  std::string run;  // whose trace tells the costs; empty: none
   std::vector<double> forward = {1.0}, input = {1.0}, weight = {1.0}, recompute = {0.0};
   std::vector<double> step = {0.0};
   double overlapped = -1.0;
@@ -39,6 +40,11 @@ Result<Schedule> load_schedule(const std::string& name, const SourceArguments& s
                                const CostArguments& costs);
 // Refused where a list of costs is neither one number nor one per stage, or the file is not right.
 Result<CostModel> make_costs(const Schedule& schedule, const CostArguments& arguments);
+// Of a traced run with as many stages.
+Result<CostModel> costs_of_run(const std::string& directory, const Schedule& schedule);
+// Prints the costs that a traced run tells, and its step predicted and measured; html: a page with
+// both, if not empty.
+Status show_calibration(const std::string& directory, const std::string& html);
 // "F 1, I 1, W 1": what a picture says of its times.
 std::string describe_costs(const CostModel& costs);
 
@@ -63,6 +69,7 @@ void add_schedule_simulate(CLI::App& schedule, Action& action);
 void add_schedule_compare(CLI::App& schedule, Action& action);
 void add_schedule_search(CLI::App& schedule, Action& action);
 void add_schedule_export(CLI::App& schedule, Action& action);
+void add_schedule_record(CLI::App& schedule, Action& action);
 void add_schedule_reproduce(CLI::App& schedule, Action& action);
 
 }  // namespace collie::cli

@@ -111,6 +111,7 @@ void add_cost_options(CLI::App& verb, CostArguments& arguments) {
     verb.add_option(name, values, help)
         ->delimiter(',')
         ->expected(1)
+        ->take_all()  // "1,2" is one argument of two numbers
         ->check(CLI::Range(0.0, cost_max))
         ->type_name("TIME[,TIME...]")
         ->group("Costs");
@@ -150,6 +151,7 @@ void add_cost_options(CLI::App& verb, CostArguments& arguments) {
 
 Result<CostModel> make_costs(const Schedule& schedule, const CostArguments& arguments) {
   if (!arguments.file.empty()) return read_costs(arguments.file, schedule.stages());
+  if (!arguments.run.empty()) return costs_of_run(arguments.run, schedule);
   // Factors of one that the lists then multiply; memory is always of a rank's share.
   const StageCosts ones = {.recompute = 1.0, .overlapped = arguments.overlapped, .step = 1.0};
   CostModel model = share_costs(schedule, ones, arguments.memory);

@@ -83,6 +83,7 @@ void print_ranks(const Simulation& simulation) {
 }
 
 Status simulate_schedule(const SimulateArguments& arguments) {
+  if (arguments.source.names.empty()) return show_calibration(arguments.costs.run, arguments.html);
   COLLIE_TRY(const Simulated simulated,
              simulate_named(arguments.source.names.front(), arguments.source, arguments.costs,
                             arguments.options));
@@ -157,6 +158,14 @@ void add_schedule_simulate(CLI::App& schedule, Action& action) {
   CLI::App* verb = schedule.add_subcommand("simulate", "Times, idle time and memory of a schedule");
   add_source_options(*verb, arguments->source, SourceCount::one);
   add_cost_options(*verb, arguments->costs);
+  CLI::Option* run = verb->add_option(
+      "--calibrate", arguments->costs.run,
+      "Directory of a run with output.trace_steps: takes the costs from it; without SCHEDULE "
+      "prints them and compares the prediction with the run");
+  verb->get_option("SCHEDULE")->required(false);
+  verb->final_callback([verb, run] {
+    if (verb->count("SCHEDULE") == 0 && run->count() == 0) throw CLI::RequiredError("SCHEDULE");
+  });
   verb->add_option("--steps", arguments->options.steps, "How often the whole schedule runs")
       ->check(CLI::Range(1, steps_max));
   verb->add_option("--html", arguments->html, "Write a page for a browser, all in one file");

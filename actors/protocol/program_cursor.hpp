@@ -1,6 +1,5 @@
 // Which action a rank starts next, and when it may: its input is there and its link has credit.
-// Pure. This one walks a fixed program; a schedule that decides while it runs would be another
-// class with the same members, which picks among all actions that may start.
+// Pure. It walks a fixed program, or picks by a policy among all actions that may start.
 #pragma once
 
 #include <optional>
@@ -29,7 +28,7 @@ class ProgramCursor {
   // business. credit: undelivered messages that each
   // link of a hosted stage may hold. ranks: of the pipeline.
   ProgramCursor(std::vector<HostedStage> hosted, int ranks, const std::vector<Action>& program,
-                int credit, bool walks_steps = false);
+                int credit, bool walks_steps = false, Policy policy = {});
 
   // To the first action: of the program, or of as many forwards as an evaluation has micro-batches.
   void begin_round(Mode mode, std::uint32_t round, int micro_batches);
@@ -65,6 +64,17 @@ class ProgramCursor {
 
   bool may_start(const Action& action, std::span<const Inbox> inboxes) const;
   std::vector<Action> evaluation(int micro_batches) const;
+
+  // The actions of one kind and stage that are left, for policies.
+  struct Queue {
+    std::size_t hosted = 0;
+    std::vector<Action> actions = {};
+    std::size_t head = 0;
+    bool is_empty() const { return head == actions.size(); }
+  };
+  void fill_queues();
+  const Queue* chosen_queue(std::span<const Inbox> inboxes) const;
+  bool is_prepared(const Queue& queue) const;
   const HostedStage& stage_of(const Action& action) const { return hosted_[hosted_index(action)]; }
 
   std::vector<HostedStage> hosted_;
@@ -75,6 +85,9 @@ class ProgramCursor {
   std::size_t position_ = 0;
   std::uint32_t round_ = 0;
   std::vector<Credits> credits_;  // of each hosted stage
+  Policy policy_;
+  bool decides_ = false;       // in this round
+  std::vector<Queue> queues_;  // by priority, then hosted stage
 };
 
 }  // namespace collie

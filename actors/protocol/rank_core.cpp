@@ -40,7 +40,7 @@ std::optional<Verb> traced_verb(const Completion& completion, bool is_asynchrono
 RankCore::RankCore(RankCoreConfig config)
     : config_(std::move(config)),
       cursor_(stages_of(config_.hosted), config_.ranks, config_.program, config_.credit,
-              config_.is_asynchronous()),
+              config_.is_asynchronous(), config_.policy),
       updates_per_round_(std::ranges::count(config_.program, Verb::step, &Action::verb)) {
   COLLIE_CHECK(!config_.is_asynchronous() || config_.hosted.size() == 1,
                "an asynchronous program names one stage");

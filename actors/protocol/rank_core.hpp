@@ -28,6 +28,7 @@ struct RankCoreConfig {
   int ranks = 1;  // of the pipeline
   std::vector<HostedShard> hosted;
   std::vector<Action> program;  // for training; micro-batches numbered from 0 in each direction
+  Policy policy;                // if it decides, the program is not an order
   int credit = limits::link_credit_default;
   // How many works may be on the stream at once. Work that may pause at a reduction is issued
   // alone, so this is 1 as soon as a stage has more than one shard.

@@ -1,5 +1,7 @@
 #include "actors/schedule/conformance.hpp"
 
+#include <algorithm>
+
 #include "actors/schedule/action_index.hpp"
 
 namespace collie {
@@ -44,8 +46,7 @@ class Conformance {
         return fail("rank {} did {} where its program has {} (action {})", rank,
                     to_string(done[at].action), to_string(program[at]), at + 1);
       }
-      if (done[at].end_s < done[at].begin_s ||
-          (at > 0 && done[at].begin_s < done[at - 1].end_s)) {
+      if (done[at].end_s < done[at].begin_s || (at > 0 && done[at].begin_s < done[at - 1].end_s)) {
         return fail("rank {} began {} before {} had ended", rank, to_string(done[at].action),
                     to_string(done[at > 0 ? at - 1 : 0].action));
       }
@@ -58,7 +59,8 @@ class Conformance {
   // Whether two run side by side is the schedule's wish, not what a trace tells. The STEPs of a
   // synchronous schedule stand at its barrier, in any order.
   bool is_same(const Action& done, Action planned) const {
-    if (schedule_.contract.synchronous && planned.verb == Verb::step) return done.verb == Verb::step;
+    if (schedule_.contract.synchronous && planned.verb == Verb::step)
+      return done.verb == Verb::step;
     planned.overlaps_next = done.overlaps_next;
     return done == planned;
   }
@@ -97,7 +99,27 @@ class Conformance {
 }  // namespace
 
 Status check_conformance(const Schedule& schedule, const Trace& trace) {
-  return Conformance(schedule, trace).check();
+  if (!schedule.policy.decides()) return Conformance(schedule, trace).check();
+  // What was chosen is a program of the same actions, in an order that their inputs allow.
+  const Schedule chosen = recorded(schedule, trace);
+  for (std::size_t rank = 0; rank < chosen.programs.size(); ++rank) {
+    if (std::ranges::is_permutation(chosen.programs[rank], schedule.programs[rank])) continue;
+    return make_error(ErrorCode::lost,
+                      "the run did not follow schedule {}: rank {} did other actions than its "
+                      "program has",
+                      schedule.name, rank);
+  }
+  return Conformance(chosen, trace).check();
+}
+
+Schedule recorded(const Schedule& schedule, const Trace& trace) {
+  Schedule chosen = schedule;
+  chosen.policy = {};
+  for (std::size_t rank = 0; rank < trace.size(); ++rank) {
+    chosen.programs[rank].clear();
+    for (const TracedAction& done : trace[rank]) chosen.programs[rank].push_back(done.action);
+  }
+  return chosen;
 }
 
 }  // namespace collie

@@ -24,4 +24,8 @@ using Trace = std::vector<std::vector<TracedAction>>;
 // error names the first action that did not.
 Status check_conformance(const Schedule& schedule, const Trace& trace);
 
+// The schedule that a trace is a run of, where a policy chose: the same, with the order in which
+// the ranks did things as their programs, and no policy.
+Schedule recorded(const Schedule& schedule, const Trace& trace);
+
 }  // namespace collie

@@ -143,7 +143,8 @@ std::string print_programs(const Schedule& schedule) {
   std::string text;
   for (std::size_t rank = 0; rank < schedule.programs.size(); ++rank) {
     text += fmt::format("rank {}:", rank);
-    for (const Action& action : schedule.programs[rank]) text += fmt::format(" {}", to_string(action));
+    for (const Action& action : schedule.programs[rank])
+      text += fmt::format(" {}", to_string(action));
     text += '\n';
   }
   return text;

@@ -55,6 +55,20 @@ struct Versions {
   bool operator==(const Versions&) const = default;
 };
 
+// A choice made while the schedule runs: programs say what a rank does, and of what may start
+// (input and credit are there) the first kind in `priority` is next; actions of one kind and stage
+// keep their order in the program, so gradients add up as in any other schedule. What was chosen
+// can be recorded as a program. The simulator takes programs in the order in which they are
+// written.
+struct Policy {
+  std::vector<Verb> priority = {};  // of F, I, W, B; empty: none, programs are orders
+  // F only while fewer micro-batches of its stage are between F and the end of their backward; 0:
+  // no bound.
+  int in_flight = 0;
+  bool decides() const { return !priority.empty(); }
+  bool operator==(const Policy&) const = default;
+};
+
 // What is promised of every stage s. The bounds are expressions over P (ranks), S (stages), s, m
 // (micro-batches of a STEP), with + - * / min max ceil and whole numbers: "S-1-s".
 struct Contract {
@@ -73,6 +87,7 @@ struct Schedule {
   Channel channel = {};
   Versions versions = {};
   Contract contract = {};
+  Policy policy = {};
   std::vector<std::vector<Action>> programs = {};  // one per rank
 
   int ranks() const { return placement.ranks(); }

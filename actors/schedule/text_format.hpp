@@ -14,6 +14,7 @@
 //            # correction: none pipemare spec-train xpipe pipe-optim nesterov-delay
 //            # anneal-steps=N: updates until PipeMare's learning rate is the whole one
 //   contract synchronous            # or staleness=S-1-s mismatch=0 versions=S-s
+//   policy I W B F in-flight=4      # optional: who chooses among what may start; see Policy
 //   rank 0..3:                      # or rank 2: (several parts of one rank follow each other)
 //     repeat k 0..{P-2-r} { {r}F{k} }
 //     repeat k {P-1-r}..{m-1} { {r}F{k} {r}B{k-P+1+r} }

@@ -10,9 +10,9 @@ namespace collie {
 
 namespace {
 
-const std::array<std::string, 9> keys = {"name",      "ranks",         "stages",
-                                         "placement", "micro-batches", "slices",
-                                         "channel",   "versions",      "contract"};
+const std::array<std::string, 10> keys = {"name",          "ranks",  "stages",  "placement",
+                                          "micro-batches", "slices", "channel", "versions",
+                                          "contract",      "policy"};
 
 class HeaderReader {
  public:
@@ -54,6 +54,7 @@ class HeaderReader {
     if (key == "placement") return read_placement();
     if (key == "channel") return read_channel(cursor_, schedule_.channel);
     if (key == "versions") return read_versions(cursor_, schedule_.versions);
+    if (key == "policy") return read_policy(cursor_, schedule_.policy);
     if (key == "ranks") return read_int(ranks_, key, limits::schedule_ranks_max);
     if (key == "stages") return read_int(stages_, key, limits::schedule_stages_max);
     if (key == "slices") return read_int(schedule_.slices, key, limits::schedule_slices_max);

@@ -78,6 +78,33 @@ Status read_versions(TextCursor& cursor, Versions& versions) {
   return ok_status();
 }
 
+Status read_policy(TextCursor& cursor, Policy& policy) {
+  static const std::array<std::string, 1> known = {"in-flight"};
+  constexpr std::array kinds = {Verb::forward, Verb::backward_input, Verb::backward_weight,
+                                Verb::backward};
+  while (true) {
+    if (const auto key = read_option(cursor)) {
+      if (*key != known[0]) return unknown_option(cursor, *key, known);
+      COLLIE_TRY_VOID(
+          read_number_within(cursor, policy.in_flight, "in-flight", 0, limits::micro_batches_max));
+      break;
+    }
+    const std::size_t at = cursor.at();
+    const std::string_view word = cursor.word();
+    const auto kind = std::ranges::find(kinds, word, letter);
+    if (kind == kinds.end()) {
+      cursor.go_to(at);
+      break;
+    }
+    if (std::ranges::find(policy.priority, *kind) != policy.priority.end()) {
+      return cursor.error_at(at, "{} is in the policy a second time", word);
+    }
+    policy.priority.push_back(*kind);
+  }
+  if (policy.decides()) return ok_status();
+  return cursor.error_at(cursor.at(), "a policy is kinds of actions by priority: 'I W B F'");
+}
+
 Result<BoundPlaces> read_contract(TextCursor& cursor, Contract& contract) {
   static const std::array<std::string, 3> known = {"staleness", "mismatch", "versions"};
   const std::array<std::string*, 3> fields = {&contract.staleness, &contract.mismatch,

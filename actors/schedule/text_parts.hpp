@@ -38,6 +38,7 @@ Status read_channel(TextCursor& cursor, Channel& channel);
 Status read_versions(TextCursor& cursor, Versions& versions);
 // Where staleness, mismatch and versions stand in the text, to be checked when S is known.
 using BoundPlaces = std::array<std::optional<std::size_t>, 3>;
+Status read_policy(TextCursor& cursor, Policy& policy);
 Result<BoundPlaces> read_contract(TextCursor& cursor, Contract& contract);
 
 // From the start of the text to its first `rank` or its end: a schedule with empty programs.

@@ -71,6 +71,11 @@ std::string written_header(const Schedule& schedule) {
     const bool anneals_as_usual = versions.anneal_steps == Versions{}.anneal_steps;
     text += anneals_as_usual ? "\n" : fmt::format(" anneal-steps={}\n", versions.anneal_steps);
   }
+  if (schedule.policy.decides()) {
+    text += "policy";
+    for (const Verb verb : schedule.policy.priority) text += fmt::format(" {}", letter(verb));
+    text += fmt::format(" in-flight={}\n", schedule.policy.in_flight);
+  }
   return text + fmt::format("contract {}\n", written_contract(schedule.contract));
 }
 

@@ -19,10 +19,10 @@ class Discrepancy : public DelayCorrection {
   Discrepancy(const DelayCorrectionOptions& options, Optimizer& optimizer,
               const Parameters& parameters, Allocator& allocator)
       : options_(options), optimizer_(optimizer) {
-    if (!moves_back()) return;
-    keep_ = std::pow(decay_over_delay, 1.0 / options.mismatch);
     const Shape& shape = parameters.values().shape();
     movement_ = allocate_zeros(allocator, DType::f32, shape);
+    if (!moves_back()) return;
+    keep_ = std::pow(decay_over_delay, 1.0 / options.mismatch);
     backward_ = allocate_zeros(allocator, parameters.compute_dtype(), shape);
   }
 
@@ -54,10 +54,8 @@ class Discrepancy : public DelayCorrection {
                    moved, movement_);
   }
 
-  std::vector<OptimizerState> state() override {
-    if (!moves_back()) return {};
-    return {{"weight_movement", &movement_}};
-  }
+  // Of a stage without delay too, at zero: checkpoints hold the same kinds of state of all stages.
+  std::vector<OptimizerState> state() override { return {{"weight_movement", &movement_}}; }
 
  private:
   bool moves_back() const { return options_.mismatch > 0; }

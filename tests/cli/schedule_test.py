@@ -138,6 +138,16 @@ class Search(ScheduleTest):
             self.assertLessEqual(float(re.search(r"% +(\S+)", row).group(1)), 6.0)
 
 
+class Reproduce(ScheduleTest):
+    def test_published_figures(self):
+        text = self.schedule("reproduce")
+        self.assertRegex(text, r"(?m)^.*1\.5B.* 0\.2431 +0\.2431 +pass")
+        self.assertNotIn("FAIL", text)
+        count, of = re.search(r"(\d+) of (\d+) published figures", text).groups()
+        self.assertEqual(count, of)
+        self.assertGreater(int(of), 100)
+
+
 class BadInput(ScheduleTest):
     def test_sentences(self):
         self.assertIn("did you mean '1f1b'", self.refused("show", "1f2b"))

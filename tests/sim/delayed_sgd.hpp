@@ -51,7 +51,8 @@ class DelayedSgd {
   DelayedSgd(const TinyRun& run, const Rule& rule)
       : run_(run), rule_(rule), stream_(inline_stream()), memory_("oracle data") {
     const ModelTraits traits = parse_model_config(tiny_config(run), "tiny").value();
-    for (const StageSlice& slice : partition_model(traits, run.grid.pp, tiny_sequence).value()) {
+    const auto slices = partition_model(traits, run.grid.pp, tiny_sequence).value();
+    for (const StageSlice& slice : slices) {
       Stage& stage = stages_.emplace_back();
       StageOptions options;
       options.compute_dtype = rule.dtype;

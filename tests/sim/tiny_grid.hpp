@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ inline constexpr std::int64_t tiny_sequence = 8;
 struct TinyRun {
   Grid grid;  // pp counts ranks
   std::string schedule = "1f1b";
+  std::optional<Schedule> given = {};  // instead of one by name
+  Policy policy = {};
   int chunks = 0;         // of a rank, where the schedule takes a number
   int warm_up_steps = 0;  // synchronous updates, where the schedule takes a number
   int group = 0;          // micro-batches of an update, where the schedule takes a number
@@ -122,7 +125,8 @@ class TinyGrid {
                                                               .group = run_.group,
                                                               .warm_up_steps = run_.warm_up_steps});
     COLLIE_CHECK(schedule.ok(), "{}", schedule.error().message);
-    schedule_ = std::move(schedule).value();
+    schedule_ = run_.given ? *run_.given : std::move(schedule).value();
+    if (run_.policy.decides()) schedule_.policy = run_.policy;
     if (run_.credit > 0) schedule_.channel.credit = run_.credit;
     grid_ = grid_of(schedule_, run_.grid.dp, run_.grid.tp);
   }

@@ -21,8 +21,8 @@ function parseColour(hex) {
 }
 function mixed(hex, other, share) {
   const a = parseColour(hex), b = parseColour(other);
-  const hexOf = (value) => Math.round(value).toString(16).padStart(2, '0');
-  return '#' + a.map((value, i) => hexOf(value + (b[i] - value) * share)).join('');
+  const hex2 = (value) => Math.round(value).toString(16).padStart(2, '0');
+  return '#' + a.map((value, i) => hex2(value + (b[i] - value) * share)).join('');
 }
 function hueColour(index) {
   // The golden angle keeps neighbours apart.
@@ -144,10 +144,8 @@ function drawActions(context, scale, picture, lane, top) {
   for (let i = upperBound(lane.end, view.begin - 1e-12); i < lane.count; i++) {
     if (lane.begin[i] > view.end) break;
     const box = boxOf(scale, lane, i, top);
-    if (box.instant) {
-      drawInstant(context, lane, i, box);
-      continue;
-    }
+    if (box.instant) drawInstant(context, lane, i, box);
+    if (box.instant) continue;
     if (box.x + box.width < drawn + 0.6 && half(lane, i) !== 2) continue;
     drawn = box.x + box.width;
     const colour = actionColour(picture, lane, i);

@@ -29,8 +29,8 @@ const CAUSES = [
   ['communication', 'what it needs is computed, but still on its way', '#c04fc4'],
   ['credit', 'the receiver has no room for another message', '#d64545'],
   ['step', 'waits for an optimizer step or a fence', '#2c8a44'],
-  ['fill', 'the first work has not reached this rank yet', '#9aa5b5'],
-  ['drain', 'this rank is done, others are not', '#9aa5b5'],
+  ['fill', 'the pipeline fills: the first work or gradient has not come yet', '#9aa5b5'],
+  ['drain', 'the pipeline drains: nothing is left for this rank', '#9aa5b5'],
 ];
 const DRAIN = 6;
 

@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE sgd
 #include "kernels/sgd.hpp"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <fstream>
 #include <sstream>

@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE(terminal_draws_what_was_timed) {
   const Drawn drawn;
   const std::string text = terminal_timeline(drawn.picture(), {.width = 36}).value();
   const std::string expected =
-      "time     |0          |4\n"
+      "time     |0          |4          |8\n"
       "rank 0   F0-F1-......B0----...B1----\n"
       "rank 1   ...F0-B0----F1-B1----......\n"
       "F forward   B backward (I and W)   S STEP   . idle\n";
