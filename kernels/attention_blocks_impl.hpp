@@ -10,6 +10,7 @@
 #define COLLIE_KERNELS_ATTENTION_BLOCKS_INL
 #endif
 
+#include <cmath>
 #include <limits>
 
 #include "kernels/attention_impl.hpp"
@@ -132,6 +133,22 @@ inline HWY_NOINLINE void mask_scores(const Visible& visible, std::int64_t key_be
       store(masked_score(visible, q, key, load(row + q)), row + q);
     }
   }
+}
+
+// The rows [count, ld] of one block's queries, divided by their sums of weights, and log-sum-exps.
+template <class Job>
+void store_context(const Job& job, std::int64_t row, std::int64_t head, std::int64_t query,
+                   std::int64_t count, const float* rows, std::int64_t ld, const float* total,
+                   const float* maximum) {
+  const std::int64_t head_dim = job.heads.head_dim;
+  const std::int64_t width = job.heads.heads * head_dim;
+  auto* const context = job.context + (row * job.query_count + query) * width + head * head_dim;
+  for (std::int64_t q = 0; q < count; ++q) {
+    unpack_row(rows + q * ld, context + q * width, head_dim, splat(1.0F / total[q]));
+  }
+  if (job.lse == nullptr) return;
+  float* const lse = job.lse + (row * job.heads.heads + head) * job.query_count + query;
+  for (std::int64_t q = 0; q < count; ++q) lse[q] = ln_2 * (maximum[q] + std::log2(total[q]));
 }
 
 }  // namespace collie::kernels::HWY_NAMESPACE

@@ -94,23 +94,6 @@ HWY_NOINLINE void softmax_block(ForwardScratch& s, std::int64_t key_count, std::
   }
 }
 
-template <class T>
-void store_context(const AttentionForwardJob<T>& job, std::int64_t row, std::int64_t head,
-                   std::int64_t query, std::int64_t count, ForwardScratch& s, std::int64_t ld) {
-  const std::int64_t head_dim = job.heads.head_dim;
-  transpose(s.out_t, block_size, (head_dim + 3) / 4 * 4, block_size, 1.0F, s.rows, ld);
-  const std::int64_t width = job.heads.heads * head_dim;
-  T* const context = job.context + (row * job.query_count + query) * width + head * head_dim;
-  for (std::int64_t q = 0; q < count; ++q) {
-    unpack_row(s.rows + q * ld, context + q * width, head_dim, splat(1.0F / s.total[q]));
-  }
-  if (job.lse == nullptr) return;
-  float* const lse = job.lse + (row * job.heads.heads + head) * job.query_count + query;
-  for (std::int64_t q = 0; q < count; ++q) {
-    lse[q] = ln_2 * (s.maximum[q] + std::log2(s.total[q]));
-  }
-}
-
 // All of one block of queries of one head.
 template <class T>
 void forward_block(Stream& stream, const AttentionForwardJob<T>& job, std::int64_t row,
@@ -142,7 +125,8 @@ void forward_block(Stream& stream, const AttentionForwardJob<T>& job, std::int64
     softmax_block(s, keys, head_dim, key == first);
     multiply_values(s.values, ld, s.scores_t, head_dim, keys, diagonal, key != first, s.out_t);
   }
-  store_context(job, row, head, query, count, s, ld);
+  transpose(s.out_t, block_size, (head_dim + 3) / 4 * 4, block_size, 1.0F, s.rows, ld);
+  store_context(job, row, head, query, count, s.rows, ld, s.total, s.maximum);
 }
 
 template <class T>

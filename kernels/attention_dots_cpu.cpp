@@ -100,21 +100,6 @@ HWY_NOINLINE void weigh(DotScratch& s, std::int64_t key_count) {
   for (int v = 0; v < block_vectors; ++v) store(sum[v], s.total + v * lanes);
 }
 
-void store_context(const Job& job, std::int64_t row, std::int64_t head, std::int64_t query,
-                   std::int64_t count, const DotScratch& s, std::int64_t ld) {
-  const std::int64_t head_dim = job.heads.head_dim;
-  const std::int64_t width = job.heads.heads * head_dim;
-  BFloat16* const context = job.context + (row * job.query_count + query) * width + head * head_dim;
-  for (std::int64_t q = 0; q < count; ++q) {
-    unpack_row(s.out + q * ld, context + q * width, head_dim, splat(1.0F / s.total[q]));
-  }
-  if (job.lse == nullptr) return;
-  float* const lse = job.lse + (row * job.heads.heads + head) * job.query_count + query;
-  for (std::int64_t q = 0; q < count; ++q) {
-    lse[q] = ln_2 * (s.maximum[q] + std::log2(s.total[q]));
-  }
-}
-
 // All of one block of queries of one head.
 void dot_forward_block(Stream& stream, const Job& job, std::int64_t row, std::int64_t head,
                        std::int64_t query, int lane) {
@@ -145,7 +130,7 @@ void dot_forward_block(Stream& stream, const Job& job, std::int64_t row, std::in
               s.values);
     dot_values(s.weights, s.values, ld, keys, count, diagonal, key != first, s.out);
   }
-  store_context(job, row, head, query, count, s, ld);
+  store_context(job, row, head, query, count, s.out, ld, s.total, s.maximum);
 }
 
 }  // namespace
