@@ -6,10 +6,9 @@
 
 #include <cstdlib>
 
-#include "actors/schedule/generators/build.hpp"
-#include "actors/schedule/text_format.hpp"
-#include "actors/schedule/torch_csv.hpp"
+#include "actors/schedule/files.hpp"
 #include "runtime/file.hpp"
+#include "runtime/limits.hpp"
 #include "runtime/suggest.hpp"
 
 namespace collie::cli {
@@ -29,25 +28,6 @@ bool is_generator(const std::string& name, std::vector<std::string>& known) {
     if (generator.name == name) return true;
   }
   return false;
-}
-
-// PyTorch's caller steps the optimizer when the schedule has run.
-Schedule with_callers_steps(Schedule schedule) {
-  bool trains = false;
-  for (const auto& program : schedule.programs) {
-    for (const collie::Action& action : program) {
-      if (action.verb == Verb::step) return schedule;
-      trains = trains || makes_weight_gradient(action.verb);
-    }
-  }
-  return trains ? with_steps(std::move(schedule)) : schedule;
-}
-
-Result<Schedule> read_schedule_file(const std::string& path) {
-  COLLIE_TRY(const std::string text, read_file(path, limits::schedule_bytes_max));
-  if (!path.ends_with(".csv")) return parse_schedule(text, path);
-  COLLIE_TRY(TorchCsv csv, parse_torch_csv(text, path));
-  return with_callers_steps(std::move(csv.schedule));
 }
 
 // Planning generators take times of one chunk.
@@ -97,7 +77,7 @@ Result<Schedule> load_schedule(const std::string& name, const SourceArguments& s
                                const CostArguments& costs) {
   std::vector<std::string> known;
   if (is_generator(name, known)) return make_schedule(name, planned_with(source.options, costs));
-  if (exists(name)) return read_schedule_file(name);
+  if (exists(name)) return read_schedule(name);
   return make_error(ErrorCode::not_found,
                     "{}: no such file, and no generator of that name{}; `schedule list` shows them",
                     quoted_name(name), did_you_mean(name, known));

@@ -11,8 +11,9 @@ namespace collie {
 // "x.schedule" or "x.csv"; anything else is a generator's name.
 bool is_schedule_file(std::string_view name);
 
-// Reads and parses. Of a CSV, which has no STEP, every stage gets one at the end of its rank's
-// program. Errors name the file, the place in it, and what would be right.
+// Reads and parses; what is not a CSV is a schedule file. PyTorch leaves STEP to its caller: a CSV
+// that trains and has none gets one for every stage at the end of its rank's program. Errors name
+// the file, the place in it, and what would be right.
 Result<Schedule> read_schedule(const std::string& path);
 
 }  // namespace collie
