@@ -4,21 +4,6 @@
 
 namespace collie {
 
-namespace {
-
-int version_by(VersionRule rule, const Schedule& schedule, int micro_batch, int latest) {
-  switch (rule) {
-    case VersionRule::previous_group:
-      return std::max(0, micro_batch / std::max(1, schedule.versions.step_every) - 1);
-    case VersionRule::vertical:
-      return std::max(0, micro_batch - (schedule.stages() - 1));
-    default:
-      return latest;
-  }
-}
-
-}  // namespace
-
 std::vector<VersionUse> version_uses(const Schedule& schedule, const std::vector<Action>& program) {
   const Versions& rules = schedule.versions;
   std::vector<VersionUse> uses(program.size());
@@ -32,12 +17,10 @@ std::vector<VersionUse> version_uses(const Schedule& schedule, const std::vector
       continue;
     }
     int& of_forward = forward_version[static_cast<std::size_t>(action.micro_batch)];
-    int version = of_forward;
-    if (action.verb == Verb::forward) {
-      version = of_forward = version_by(rules.forward, schedule, action.micro_batch, latest);
-    } else if (rules.backward != VersionRule::stashed) {
-      version = version_by(rules.backward, schedule, action.micro_batch, latest);
-    }
+    const bool is_forward = action.verb == Verb::forward;
+    const int version = version_read(is_forward ? rules.forward : rules.backward, schedule,
+                                     action.micro_batch, latest, of_forward);
+    if (is_forward) of_forward = version;
     COLLIE_CHECK(version <= latest, "{} reads version {} of {}", to_string(action), version,
                  latest);
     uses[at].version = version;

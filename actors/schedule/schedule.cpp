@@ -10,6 +10,22 @@ std::size_t Schedule::action_count() const {
   return count;
 }
 
+int version_read(VersionRule rule, const Schedule& schedule, int micro_batch, int latest,
+                 int of_forward) {
+  const int every = schedule.versions.step_every;
+  const int group = every > 0 ? every : schedule.micro_batches;
+  switch (rule) {
+    case VersionRule::stashed:
+      return of_forward;
+    case VersionRule::previous_group:
+      return std::max(0, micro_batch / group - 1);
+    case VersionRule::vertical:
+      return std::max(0, micro_batch - (schedule.stages() - 1));
+    default:
+      return latest;
+  }
+}
+
 int peak_in_flight(const Schedule& schedule, int rank) {
   int in_flight = 0;
   int peak = 0;

@@ -96,6 +96,11 @@ struct Schedule {
   bool operator==(const Schedule&) const = default;
 };
 
+// The version of its stage's weights that an action on a micro-batch reads by a rule, when the
+// stage has made `latest` STEPs; of_forward: what the micro-batch's forward read.
+int version_read(VersionRule rule, const Schedule& schedule, int micro_batch, int latest,
+                 int of_forward);
+
 // Most micro-batches whose activations a rank holds at once, in stages: what memory planning needs.
 int peak_in_flight(const Schedule& schedule, int rank);
 

@@ -26,23 +26,6 @@ bool is_work(Verb verb) {
   }
 }
 
-// The version that an action reads by the rule, when its stage has made `latest` STEPs.
-int version_by(VersionRule rule, const Schedule& schedule, int micro_batch, int latest,
-               int forward_version) {
-  const int group =
-      schedule.versions.step_every > 0 ? schedule.versions.step_every : schedule.micro_batches;
-  switch (rule) {
-    case VersionRule::stashed:
-      return forward_version;
-    case VersionRule::previous_group:
-      return std::max(0, micro_batch / group - 1);
-    case VersionRule::vertical:
-      return std::max(0, micro_batch - (schedule.stages() - 1));
-    default:
-      return latest;
-  }
-}
-
 // Versions are counted in program order, so they do not depend on time.
 void assign_versions(const Wiring& wiring, Simulation& simulation) {
   const Schedule& schedule = wiring.schedule();
@@ -61,7 +44,7 @@ void assign_versions(const Wiring& wiring, Simulation& simulation) {
       if (!has_micro_batch(action.verb)) continue;
       const int micro_batch = step * schedule.micro_batches + action.micro_batch;
       int forward_version =
-          version_by(schedule.versions.forward, schedule, micro_batch, steps, steps);
+          version_read(schedule.versions.forward, schedule, micro_batch, steps, steps);
       const ActionPlace forward = repeated_place(schedule, wiring.forward_of(action), step);
       if (action.verb != Verb::forward && forward.exists() &&
           forward.rank == static_cast<int>(rank)) {
@@ -70,8 +53,8 @@ void assign_versions(const Wiring& wiring, Simulation& simulation) {
       timed[at].forward_version = forward_version;
       timed[at].version = action.verb == Verb::forward || action.verb == Verb::recompute
                               ? forward_version
-                              : version_by(schedule.versions.backward, schedule, micro_batch, steps,
-                                           forward_version);
+                              : version_read(schedule.versions.backward, schedule, micro_batch,
+                                             steps, forward_version);
     }
   }
 }

@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include "actors/schedule/generators/interleaved.hpp"
+
+#include <algorithm>
 
 #include "actors/schedule/generators/all.hpp"
 #include "actors/schedule/generators/build.hpp"

@@ -74,20 +74,6 @@ class Walk {
     result_.violations.push_back(violation(invariant, format, std::forward<Args>(args)...));
   }
 
-  int version_by(VersionRule rule, const Action& action, int latest, int stashed) const {
-    const int group = std::max(1, schedule_.versions.step_every);
-    switch (rule) {
-      case VersionRule::stashed:
-        return stashed;
-      case VersionRule::previous_group:
-        return std::max(0, action.micro_batch / group - 1);
-      case VersionRule::vertical:
-        return std::max(0, action.micro_batch - (schedule_.stages() - 1));
-      default:
-        return latest;
-    }
-  }
-
   // First pass: which version each action reads.
   void read(const Action& action) {
     Chunk& chunk = chunk_of(action);
@@ -115,14 +101,16 @@ class Walk {
     }
     if (makes_input_gradient(action.verb)) {
       UnitVersions& unit = unit_of(action);
-      unit.backward = version_by(schedule_.versions.backward, action, chunk.steps, unit.forward);
+      unit.backward = version_read(schedule_.versions.backward, schedule_, action.micro_batch,
+                                   chunk.steps, unit.forward);
       use(action, chunk, unit.backward);
     }
     if (makes_weight_gradient(action.verb)) unit_of(action).update = chunk.steps;
   }
 
   void read_forward(const Action& action, Chunk& chunk) {
-    const int version = version_by(schedule_.versions.forward, action, chunk.steps, chunk.steps);
+    const int version = version_read(schedule_.versions.forward, schedule_, action.micro_batch,
+                                     chunk.steps, chunk.steps);
     if (version < chunk.last_forward) {
       report(Invariant::version_window,
              "{} and reads version {} of stage {}, older than version {}, which a forward before "
@@ -136,7 +124,8 @@ class Walk {
 
   void read_recompute(const Action& action, Chunk& chunk) {
     const int forward = unit_of(action).forward;
-    const int version = version_by(schedule_.versions.backward, action, chunk.steps, forward);
+    const int version = version_read(schedule_.versions.backward, schedule_, action.micro_batch,
+                                     chunk.steps, forward);
     if (version != forward) {
       report(Invariant::recompute,
              "{} with version {} of stage {}, but its forward read version {}: the activations "
