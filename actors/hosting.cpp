@@ -1,8 +1,8 @@
 #include "actors/hosting.hpp"
 
-#include "actors/delay_options.hpp"
-
 #include <algorithm>
+
+#include "actors/delay_options.hpp"
 
 namespace collie {
 

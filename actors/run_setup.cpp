@@ -1,12 +1,11 @@
 #include "actors/run_setup.hpp"
 
+#include <algorithm>
+
 #include "actors/hosting.hpp"
 #include "actors/schedule/files.hpp"
 #include "actors/schedule/generators.hpp"
 #include "actors/schedule/validate.hpp"
-
-#include <algorithm>
-
 #include "models/dataset/reader.hpp"
 #include "models/lr_schedule.hpp"
 #include "models/partition.hpp"

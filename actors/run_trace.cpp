@@ -98,7 +98,8 @@ Result<RunTrace> read_run_trace(const std::string& given) {
   }
   RunTrace run;
   std::map<std::int64_t, Trace> steps;
-  std::istringstream lines(text);
+  // A killed run may leave its last line unfinished.
+  std::istringstream lines(text.substr(0, text.rfind('\n') + 1));
   std::string line;
   for (std::size_t number = 1; std::getline(lines, line); ++number) {
     COLLIE_TRY(const Json json, parse_json(line, fmt::format("{}:{}", path, number)));
@@ -112,6 +113,9 @@ Result<RunTrace> read_run_trace(const std::string& given) {
       return bad_line(path, number, "does not say which schedule the run followed");
     }
     COLLIE_TRY(run.schedule, parse_schedule(schedule->get<std::string>(), path));
+  }
+  if (run.schedule.programs.empty()) {
+    return bad_line(path, 1, "does not say which schedule the run followed");
   }
   for (auto& [_, trace] : steps) {
     if (is_whole(run.schedule, trace)) run.steps.push_back(std::move(trace));

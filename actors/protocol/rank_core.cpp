@@ -16,25 +16,6 @@ std::vector<HostedStage> stages_of(const std::vector<HostedShard>& hosted) {
   return stages;
 }
 
-std::optional<Verb> traced_verb(const Completion& completion, bool is_asynchronous) {
-  switch (completion.kind) {
-    case WorkKind::forward:
-      return Verb::forward;
-    case WorkKind::backward:
-      return Verb::backward;
-    case WorkKind::backward_input:
-      return Verb::backward_input;
-    case WorkKind::backward_weight:
-      return Verb::backward_weight;
-    case WorkKind::update:
-      return Verb::step;
-    case WorkKind::optimize:
-      return is_asynchronous ? std::nullopt : std::optional(Verb::step);
-    default:
-      return std::nullopt;
-  }
-}
-
 }  // namespace
 
 RankCore::RankCore(RankCoreConfig config)
@@ -112,9 +93,7 @@ void RankCore::begin_round(const BeginRound& begin, Commands& out) {
   mode_ = begin.mode;
   begin_ = begin;
   updates_ = 0;
-  traces_.assign(inboxes_.size(), {});
-  traced_ = 0;
-  resumed_begin_s_ = 0.0;
+  trace_.begin_round(begin.want_trace, inboxes_.size());
   phase_ = Phase::program;
   cursor_.begin_round(mode_, round_, begin.micro_batches);
   for (std::size_t hosted = 0; hosted < inboxes_.size(); ++hosted) {
@@ -223,7 +202,7 @@ void RankCore::completed(Completion completion, Commands& out) {
   const std::size_t hosted = index_of_hosted(completion.shard);
   --in_flight_;
   ++works_completed_;
-  if (begin_.want_trace) record(completion, hosted);
+  trace_.completed(completion, hosted, cursor_.hosted(hosted), config_.is_asynchronous());
   if (completion.error) {
     fail(completion.shard, std::move(*completion.error), out);
   } else if (completion.paused) {
@@ -234,29 +213,10 @@ void RankCore::completed(Completion completion, Commands& out) {
     advance(out);
   } else {
     if (completion.kind == WorkKind::optimize) {
-      completion.done.trace = std::move(traces_[hosted]);
+      completion.done.trace = trace_.take(hosted);
     }
     issue(hosted, ends_[hosted].completed(std::move(completion), inboxes_[hosted], out), out);
   }
-}
-
-// Works finish in the order they start, so this is the order of the program.
-void RankCore::record(const Completion& completion, std::size_t hosted) {
-  const std::optional<Verb> verb = traced_verb(completion, config_.is_asynchronous());
-  if (!verb) return;
-  const double begin_s = resumed_begin_s_ > 0.0 ? resumed_begin_s_ : completion.begin_s;
-  resumed_begin_s_ = completion.paused ? begin_s : 0.0;
-  if (completion.paused) return;
-  const HostedStage& stage = config_.hosted[hosted].stage;
-  TracedAction done;
-  done.action = {.verb = *verb,
-                 .stage = stage.stage,
-                 .micro_batch = static_cast<int>(completion.stamp.micro_batch),
-                 .direction = static_cast<signed char>(stage.direction)};
-  done.position = traced_++;
-  done.begin_s = begin_s;
-  done.end_s = completion.end_s;
-  traces_[hosted].push_back(done);
 }
 
 // The stream's output of one action goes to the neighbour as soon as it exists; one on the same

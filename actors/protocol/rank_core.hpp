@@ -11,6 +11,7 @@
 #include "actors/protocol/group_exchange.hpp"
 #include "actors/protocol/program_cursor.hpp"
 #include "actors/protocol/round_end.hpp"
+#include "actors/protocol/trace_recorder.hpp"
 #include "runtime/limits.hpp"
 
 namespace collie {
@@ -75,7 +76,6 @@ class RankCore {
   void send_to_stage(std::size_t hosted, int offset, Message message, Commands& out) const;
   Stamp stamp(int micro_batch) const;
   std::string describe_wait() const;
-  void record(const Completion& completion, std::size_t hosted);
 
   RankCoreConfig config_;
   ProgramCursor cursor_;
@@ -92,10 +92,7 @@ class RankCore {
   std::int64_t updates_ = 0;  // that this round's program has issued
   int in_flight_ = 0;
   std::uint64_t works_completed_ = 0;
-  // Of this round, when asked for.
-  std::vector<std::vector<TracedAction>> traces_;  // of each hosted shard
-  int traced_ = 0;
-  double resumed_begin_s_ = 0.0;  // of the work that has paused at a reduction
+  TraceRecorder trace_;
 };
 
 }  // namespace collie

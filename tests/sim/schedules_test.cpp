@@ -144,19 +144,20 @@ BOOST_AUTO_TEST_CASE(orders_of_messages_change_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(an_evaluation_comes_round_every_placement) {
-  for (const Case& wanted : {Case{"gpipe", 1, 4}, Case{"interleaved", 2, 4, 2}, Case{"zbv", 2, 4},
-                             Case{"chimera", 2, 4}}) {
-    BOOST_TEST_CONTEXT(wanted) {
-      TinyGrid grid(run_of(wanted));
-      auto world = make_simulated_world(grid.options(), grid.executors(), {.seed = 3});
-      RoundRequest request;
-      request.mode = Mode::evaluate;
-      request.micro_batches = grid.micro_batches();
-      const Result<RoundOutcome> outcome = world->round(request);
-      BOOST_REQUIRE(outcome.ok());
-      static double first = 0.0;
-      if (first == 0.0) first = outcome->loss;
-      BOOST_CHECK_CLOSE(outcome->loss, first, 1e-5);
+  const auto evaluated = [](const Case& wanted) {
+    TinyGrid grid(run_of(wanted));
+    auto world = make_simulated_world(grid.options(), grid.executors(), {.seed = 3});
+    RoundRequest request;
+    request.mode = Mode::evaluate;
+    request.micro_batches = grid.micro_batches();
+    return world->round(request).value().loss;
+  };
+  const double wanted = evaluated({"gpipe", 1, 4});
+  BOOST_CHECK_GT(wanted, 1.0);
+  for (const Case& other :
+       {Case{"interleaved", 2, 4, 2}, Case{"zbv", 2, 4}, Case{"chimera", 2, 4}}) {
+    BOOST_TEST_CONTEXT(other) {
+      BOOST_CHECK_CLOSE(evaluated(other), wanted, 1e-5);
     }
   }
 }
