@@ -1,8 +1,8 @@
 #include "actors/checkpoint.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <functional>
+#include <map>
 
 #include "runtime/hash.hpp"
 
@@ -13,21 +13,33 @@ namespace {
 constexpr std::uint64_t file_bytes_max = std::uint64_t{4} << 30;
 constexpr std::string_view parameters_stem = "parameters";
 
-// One flat store of one shard: its parameter values or one kind of optimizer state.
+// What one file holds of a shard: its parameter values or one kind of optimizer state.
 struct Store {
   std::string stem;
-  std::function<Tensor*(ModelExecutor&)> flat;
+  std::function<OptimizerState(ModelExecutor&)> in;
 };
+
+// What is frozen is as the model's files have it.
+OptimizerState values_of(ModelExecutor& shard) {
+  Parameters& parameters = shard.parameters();
+  OptimizerState values{std::string(parameters_stem), &parameters.values(), {}};
+  for (int index = 0; index < parameters.count(); ++index) {
+    if (parameters.is_alias(index) || !parameters.is_trainable(index)) continue;
+    if (!parameters.holds_value(index)) continue;
+    const std::int64_t count = parameters.specs()[static_cast<std::size_t>(index)].local_count();
+    values.parts.push_back({index, StateAxis::elements, 0, count, parameters.value_offset(index)});
+  }
+  return values;
+}
 
 std::vector<Store> stores_of(ModelExecutor& executor) {
   std::vector<Store> stores;
-  stores.push_back({std::string(parameters_stem),
-                    [](ModelExecutor& shard) { return &shard.parameters().values(); }});
+  stores.push_back({std::string(parameters_stem), values_of});
   if (executor.optimizer() == nullptr) return stores;
   const std::vector<OptimizerState> states = executor.training_state();
   for (std::size_t i = 0; i < states.size(); ++i) {
     stores.push_back(
-        {states[i].name, [i](ModelExecutor& shard) { return shard.training_state()[i].values; }});
+        {states[i].name, [i](ModelExecutor& shard) { return shard.training_state()[i]; }});
   }
   return stores;
 }
@@ -37,63 +49,108 @@ bool is_saved(const Parameters& parameters, int index) {
   return spec.owned && !parameters.is_alias(index) && spec.tied_to.empty();
 }
 
-// Copies a shard's part of a parameter between two stores whose rows are that many elements apart:
-// spec.cols in the whole parameter, spec.local_cols() in the shard's own.
-void copy_rows(const ParameterSpec& spec, const float* from, std::int64_t from_cols, float* to,
-               std::int64_t to_cols) {
-  const std::size_t row_bytes = static_cast<std::size_t>(spec.local_cols()) * sizeof(float);
-  for (std::int64_t row = 0; row < spec.local_rows(); ++row) {
-    std::memcpy(to + row * to_cols, from + row * from_cols, row_bytes);
+// Where numbers of a part stand: `count` of them from `local` on in the shard's state are those
+// from `whole` on in the whole parameter's.
+struct Run {
+  std::int64_t local = 0, whole = 0, count = 0;
+};
+
+std::vector<Run> runs_of(const ParameterSpec& spec, const StatePart& part) {
+  const std::int64_t count = part.end - part.begin;
+  if (part.axis == StateAxis::rows) return {{part.offset, spec.row_begin + part.begin, count}};
+  if (part.axis == StateAxis::columns) return {{part.offset, spec.col_begin + part.begin, count}};
+  const std::int64_t cols = spec.local_cols();
+  std::vector<Run> runs;
+  for (std::int64_t at = part.begin; at < part.end;) {
+    const std::int64_t row = at / cols, col = at % cols;
+    const std::int64_t length = std::min(cols - col, part.end - at);
+    runs.push_back({part.offset + at - part.begin,
+                    (spec.row_begin + row) * spec.cols + spec.col_begin + col, length});
+    at += length;
   }
+  return runs;
 }
 
-// Where a shard's part begins in the whole parameter.
-std::int64_t whole_part(const ParameterSpec& spec) {
-  return spec.row_begin * spec.cols + spec.col_begin;
+// bf16 state is saved as float32, which holds it exactly.
+void to_whole(const Tensor& local, const Run& run, float* whole) {
+  if (local.dtype() == DType::f32) {
+    std::copy_n(local.data<float>() + run.local, run.count, whole + run.whole);
+    return;
+  }
+  const BFloat16* from = local.data<BFloat16>() + run.local;
+  std::transform(from, from + run.count, whole + run.whole,
+                 [](BFloat16 value) { return static_cast<float>(value); });
 }
 
-std::vector<std::int64_t> shape_of(const ParameterSpec& spec) {
-  if (spec.is_vector) return {spec.rows};
+void from_whole(const float* whole, const Run& run, Tensor& local) {
+  if (local.dtype() == DType::f32) {
+    std::copy_n(whole + run.whole, run.count, local.mutable_data<float>() + run.local);
+    return;
+  }
+  std::transform(whole + run.whole, whole + run.whole + run.count,
+                 local.mutable_data<BFloat16>() + run.local,
+                 [](float value) { return BFloat16(value); });
+}
+
+std::vector<std::int64_t> shape_of(const ParameterSpec& spec, StateAxis axis) {
+  if (axis == StateAxis::columns) return {spec.cols};
+  if (axis == StateAxis::rows || spec.is_vector) return {spec.rows};
   return {spec.rows, spec.cols};
 }
 
-// Executors of replica 0 are the first ones.
-std::span<ModelExecutor* const> first_replica(const Executors& executors, const Grid& grid) {
-  return std::span(executors).first(static_cast<std::size_t>(grid.pp * grid.tp));
+// For each shard of a replica who has it: of what replicas share all of them, of the rest the
+// first.
+using Holders = std::vector<Executors>;
+
+Holders holders_of(const Executors& executors, const Grid& grid, bool is_shared) {
+  Holders holders(static_cast<std::size_t>(grid.pp * grid.tp));
+  const std::size_t count = is_shared ? executors.size() : holders.size();
+  for (std::size_t i = 0; i < count; ++i) holders[i % holders.size()].push_back(executors[i]);
+  return holders;
 }
 
-std::vector<TensorSpec> declare(std::span<ModelExecutor* const> shards) {
+bool is_shared(const Executors& executors, const std::string& stem) {
+  const Sharding& sharding = executors.front()->parameters().sharding();
+  return stem == parameters_stem ? sharding.shares_values() : sharding.shares_state();
+}
+
+std::vector<TensorSpec> declare(const Holders& holders, const Store& store) {
   std::vector<TensorSpec> tensors;
-  for (ModelExecutor* shard : shards) {
-    const Parameters& parameters = shard->parameters();
-    for (int index = 0; index < parameters.count(); ++index) {
-      const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-      const bool known = std::ranges::any_of(
-          tensors, [&](const TensorSpec& tensor) { return tensor.name == spec.name; });
-      if (is_saved(parameters, index) && !known) {
-        tensors.push_back({spec.name, DType::f32, shape_of(spec)});
+  for (const Executors& of_shard : holders) {
+    std::map<int, TensorSpec> found;  // by parameter, whoever has it
+    for (ModelExecutor* shard : of_shard) {
+      const Parameters& parameters = shard->parameters();
+      for (const StatePart& part : store.in(*shard).parts) {
+        const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(part.parameter)];
+        if (!is_saved(parameters, part.parameter)) continue;
+        found.emplace(part.parameter, TensorSpec{spec.name, DType::f32, shape_of(spec, part.axis)});
       }
+    }
+    for (const auto& [parameter, spec] : found) {
+      const bool known = std::ranges::find(tensors, spec.name, &TensorSpec::name) != tensors.end();
+      if (!known) tensors.push_back(spec);
     }
   }
   return tensors;
 }
 
-void gather(std::span<ModelExecutor* const> shards, const Store& store, const std::string& name,
-            std::vector<float>& whole) {
+void gather_from(const Executors& shards, const Store& store, const std::string& name,
+                 std::vector<float>& whole) {
   for (ModelExecutor* shard : shards) {
     const Parameters& parameters = shard->parameters();
     const int index = parameters.find(name);
     if (index < 0 || !is_saved(parameters, index)) continue;
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
-    const float* local =
-        std::as_const(*store.flat(*shard)).data<float>() + parameters.offset(index);
-    copy_rows(spec, local, spec.local_cols(), whole.data() + whole_part(spec), spec.cols);
+    const OptimizerState state = store.in(*shard);
+    for (const StatePart& part : state.parts) {
+      if (part.parameter != index) continue;
+      for (const Run& run : runs_of(spec, part)) to_whole(*state.values, run, whole.data());
+    }
   }
 }
 
-Status write_store(const CheckpointWriter& checkpoint, std::span<ModelExecutor* const> shards,
-                   const Store& store) {
-  const std::vector<TensorSpec> tensors = declare(shards);
+Status write_store(const CheckpointWriter& checkpoint, const Holders& holders, const Store& store) {
+  const std::vector<TensorSpec> tensors = declare(holders, store);
   SafetensorsWriterOptions options;
   options.stem = store.stem;
   options.shard_bytes_max = file_bytes_max;
@@ -102,7 +159,7 @@ Status write_store(const CheckpointWriter& checkpoint, std::span<ModelExecutor* 
   std::vector<float> whole;
   for (const TensorSpec& tensor : tensors) {
     whole.assign(static_cast<std::size_t>(Shape(tensor.shape).element_count()), 0.0F);
-    gather(shards, store, tensor.name, whole);
+    for (const Executors& shards : holders) gather_from(shards, store, tensor.name, whole);
     COLLIE_TRY_VOID(writer.append(tensor.name, std::as_bytes(std::span(whole))));
   }
   return writer.close();
@@ -110,26 +167,42 @@ Status write_store(const CheckpointWriter& checkpoint, std::span<ModelExecutor* 
 
 Status read_store(const Checkpoint& checkpoint, const Store& store, ModelExecutor& shard) {
   COLLIE_TRY(const TensorDirectory files, checkpoint.open_tensors(store.stem));
-  Parameters& parameters = shard.parameters();
-  float* flat = store.flat(shard)->mutable_data<float>();
-  for (int index = 0; index < parameters.count(); ++index) {
-    if (parameters.is_alias(index)) continue;
-    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+  const Parameters& parameters = shard.parameters();
+  const OptimizerState state = store.in(shard);
+  for (const StatePart& part : state.parts) {
+    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(part.parameter)];
     const std::string& name = spec.tied_to.empty() ? spec.name : spec.tied_to;
+    const std::vector<std::int64_t> shape = shape_of(spec, part.axis);
     const LocatedTensor* located = files.find(name);
     if (located == nullptr || located->entry->dtype != DType::f32 ||
-        located->entry->shape != shape_of(spec)) {
+        located->entry->shape != shape) {
       return make_error(ErrorCode::invalid_file,
-                        "{}: {} has no float32 tensor {} of shape {}; is it of another model?",
+                        "{}: {} has no float32 tensor {} of shape {}; is it of another model or "
+                        "optimizer?",
                         checkpoint.path(), store.stem, name,
-                        to_string(Shape(std::span<const std::int64_t>(shape_of(spec)))));
+                        to_string(Shape(std::span<const std::int64_t>(shape))));
     }
     COLLIE_TRY(const Tensor whole, files.tensor(name));
-    copy_rows(spec, whole.data<float>() + whole_part(spec), spec.cols,
-              flat + parameters.offset(index), spec.local_cols());
+    for (const Run& run : runs_of(spec, part)) {
+      from_whole(whole.data<float>(), run, *state.values);
+    }
     located->file->drop_pages(*located->entry);
   }
   return ok_status();
+}
+
+void copy_values(const Parameters& parameters, const Parameters& whole, float* values) {
+  for (int index = 0; index < parameters.count(); ++index) {
+    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+    const int place = whole.find(spec.name);
+    if (place < 0 || whole.is_alias(place) || parameters.is_alias(index)) continue;
+    if (!parameters.holds_value(index)) continue;
+    const StatePart part{index, StateAxis::elements, 0, spec.local_count(),
+                         parameters.value_offset(index)};
+    for (const Run& run : runs_of(spec, part)) {
+      to_whole(parameters.values(), run, values + whole.offset(place));
+    }
+  }
 }
 
 }  // namespace
@@ -139,13 +212,17 @@ Result<std::string> save_checkpoint(const std::string& run_directory, const RunC
                                     const Executors& executors) {
   COLLIE_TRY(CheckpointWriter checkpoint, CheckpointWriter::create(run_directory, info.step));
   for (const Store& store : stores_of(*executors.front())) {
-    COLLIE_TRY_VOID(write_store(checkpoint, first_replica(executors, info.grid), store));
+    const Holders holders = holders_of(executors, info.grid, is_shared(executors, store.stem));
+    COLLIE_TRY_VOID(write_store(checkpoint, holders, store));
   }
   COLLIE_TRY_VOID(tokenizer.save(checkpoint.directory().temporary_path()));
   Json run;
   run["family"] = info.family;
   run["grid"] = {{"dp", info.grid.dp}, {"tp", info.grid.tp}, {"pp", info.grid.pp}};
   run["parameter_hash"] = hash_text(info.parameter_hash);
+  run["base"] = info.base;
+  run["callbacks"] = info.callbacks;
+  run["gradient_scale"] = info.gradient_scale;
   run["config"] = to_json(config);
   return checkpoint.commit(run);
 }
@@ -162,8 +239,30 @@ Status load_checkpoint(const Checkpoint& checkpoint, const Executors& executors)
   return ok_status();
 }
 
+void copy_parameters(const Executors& executors, const Grid& grid, Parameters& whole,
+                     Stream& stream) {
+  float* const values = whole.values().mutable_data<float>();
+  const bool is_divided = is_shared(executors, std::string(parameters_stem));
+  for (const Executors& of_shard : holders_of(executors, grid, is_divided)) {
+    for (ModelExecutor* shard : of_shard) copy_values(shard->parameters(), whole, values);
+  }
+  whole.refresh_compute(stream);
+}
+
 Result<CheckpointInfo> read_checkpoint_info(const Checkpoint& checkpoint) {
   CheckpointInfo info;
+  info.callbacks = checkpoint.run().value("callbacks", Json::object());
+  if (!info.callbacks.is_object()) {
+    return make_error(ErrorCode::invalid_file, "{}: run.callbacks: expected an object, got {}",
+                      checkpoint.path(), describe_json(info.callbacks));
+  }
+  const Json scale = checkpoint.run().value("gradient_scale", Json(1.0));
+  if (!scale.is_number() || !(scale.get<double>() > 0.0) || scale.get<double>() > 1.0) {
+    return make_error(ErrorCode::invalid_file,
+                      "{}: run.gradient_scale: expected a number in (0, 1], got {}",
+                      checkpoint.path(), describe_json(scale));
+  }
+  info.gradient_scale = scale.get<double>();
   info.step = checkpoint.step();
   COLLIE_TRY(const JsonReader run, JsonReader::open(checkpoint.run(), checkpoint.path(), "run"));
   COLLIE_TRY(info.family, run.get_string("family"));

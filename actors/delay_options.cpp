@@ -4,6 +4,7 @@
 #include <array>
 
 #include "actors/schedule/expression.hpp"
+#include "actors/schedule/horizons.hpp"
 
 namespace collie {
 
@@ -17,6 +18,17 @@ int promised(const std::string& bound, const Schedule& schedule, int stage) {
   const Result<int> value = evaluate(bound, variables);
   COLLIE_CHECK(value.ok(), "schedule {}: contract '{}' is not proved", schedule.name, bound);
   return *value;
+}
+
+void predict(const Schedule& schedule, int stage, DelayCorrectionOptions& options) {
+  const Horizons horizons =
+      prediction_horizons(schedule, stage, promised(schedule.contract.staleness, schedule, stage));
+  options.rule = DelayRule::prediction;
+  options.forward_horizon = horizons.forward;
+  options.backward_horizon = horizons.backward;
+  options.once_per_group = schedule.versions.correction == Correction::xpipe;
+  options.at_places = has_predictions(schedule, stage);
+  options.backwards_read_predictions = schedule.versions.backward == VersionRule::predicted;
 }
 
 // Which version rules a correction is made for.
@@ -47,10 +59,6 @@ DelayCorrectionOptions delay_options(const Schedule& schedule, int stage) {
   DelayCorrectionOptions options;
   if (schedule.contract.synchronous) return options;
   options.group = std::max(1, versions.step_every);
-  const auto updates = [&](int micro_batches) {
-    return (micro_batches + options.group - 1) / options.group;
-  };
-  const int last = schedule.stages() - 1;
   switch (versions.correction) {
     case Correction::none:
       break;
@@ -63,14 +71,8 @@ DelayCorrectionOptions delay_options(const Schedule& schedule, int stage) {
       break;
     case Correction::spec_train:
     case Correction::xpipe:
-      options.rule = DelayRule::prediction;
-      options.forward_horizon = updates(stage / 2 + last - stage);
-      options.backward_horizon = updates(stage / 2);
-      options.once_per_group = versions.correction == Correction::xpipe;
-      break;
     case Correction::pipe_optim:
-      options.rule = DelayRule::prediction;
-      options.forward_horizon = updates(last - stage);
+      predict(schedule, stage, options);
       break;
     case Correction::nesterov_delay:
       options.rule = DelayRule::look_ahead;
@@ -90,6 +92,14 @@ Status check_correction(const Schedule& schedule) {
                       "schedule {} reads predicted weights, but names no correction that predicts "
                       "them: spec-train, xpipe or pipe-optim",
                       schedule.name);
+  }
+  const bool counts_ranks =
+      versions.correction == Correction::spec_train || versions.correction == Correction::xpipe;
+  if (counts_ranks && schedule.placement.kind() != PlacementKind::linear) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {}: the horizons of spec-train and xpipe are defined for one stage "
+                      "on each rank, not for placement {}; pipe-optim predicts on any",
+                      schedule.name, schedule.placement.describe());
   }
   if (versions.forward == found->forward && versions.backward == found->backward) {
     return ok_status();

@@ -18,12 +18,15 @@ HostedStage hosted_stage(const Placement& placement, int stage, int direction) {
   return hosted;
 }
 
-// Each direction runs as a replica of its own, which counts its micro-batches from 0.
+// Each direction runs as a replica of its own, which counts its units from 0.
 std::vector<Action> local_program(const Schedule& schedule, std::size_t rank) {
   std::vector<Action> program = schedule.programs[rank];
   const int per_direction = schedule.micro_batches / schedule.placement.directions();
   for (Action& action : program) {
-    if (has_micro_batch(action.verb)) action.micro_batch -= action.direction * per_direction;
+    if (!has_micro_batch(action.verb)) continue;
+    action.micro_batch -= action.direction * per_direction;
+    action.micro_batch = unit_of(schedule, action);
+    action.slice = 0;
   }
   return program;
 }
@@ -33,41 +36,88 @@ bool is_pin_or_drop(const Action& action) {
 }
 
 Status check_asynchronous(const Schedule& schedule) {
-  if (schedule.placement.kind() != PlacementKind::linear) {
+  if (schedule.placement.directions() == 2) {
     return make_error(
         ErrorCode::unsupported,
-        "schedule {} is asynchronous on placement {}: only linear ones can be trained "
-        "with yet",
-        schedule.name, schedule.placement.describe());
+        "schedule {} is asynchronous and bidirectional: the two replicas of a stage would update "
+        "by themselves and drift apart; use one direction, or a synchronous contract",
+        schedule.name);
+  }
+  if (schedule.policy.decides()) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {} is asynchronous and has a policy: only orders can be trained "
+                      "with asynchronously",
+                      schedule.name);
   }
   return check_correction(schedule);
+}
+
+Status check_slices(const Schedule& schedule) {
+  if (!schedule.contract.synchronous) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {} is asynchronous and has {} slices: the slices of a micro-batch "
+                      "would meet different weights; use 1 slice or a synchronous contract",
+                      schedule.name, schedule.slices);
+  }
+  const std::int64_t units = std::int64_t{1} * schedule.micro_batches * schedule.slices;
+  if (units <= static_cast<std::int64_t>(limits::inbox_messages_max / 4)) return ok_status();
+  return make_error(
+      ErrorCode::unsupported,
+      "schedule {}: {} micro-batches of {} slices; at most {} slices of a step can be "
+      "trained with: use fewer",
+      schedule.name, schedule.micro_batches, schedule.slices, limits::inbox_messages_max / 4);
+}
+
+bool has_own_place(Verb verb) {
+  return verb == Verb::recompute || verb == Verb::predict || verb == Verb::fence;
+}
+
+// A synchronous step ends with a barrier of its own, where all STEPs are made.
+Status check_end_of_step(const Schedule& schedule, const std::vector<Action>& program) {
+  const auto step = std::ranges::find(program, Verb::step, &Action::verb);
+  const auto behind = std::find_if(step, program.end(),
+                                   [](const Action& action) { return action.verb != Verb::step; });
+  if (behind == program.end() || is_pin_or_drop(*behind) || is_computed(behind->verb)) {
+    return ok_status();
+  }
+  return make_error(ErrorCode::unsupported,
+                    "schedule {}: {} stands behind {}: a synchronous step ends with the STEPs of "
+                    "all ranks at once; move it before them or remove it",
+                    schedule.name, to_string(*behind), to_string(*step));
+}
+
+Status check_verbs(const Schedule& schedule, const std::vector<Action>& program) {
+  for (const Action& action : program) {
+    if (has_own_place(action.verb) && schedule.policy.decides()) {
+      return make_error(ErrorCode::unsupported,
+                        "schedule {} has a policy, which chooses among F, I, W and B alone: {} "
+                        "needs an order; remove it or the policy",
+                        schedule.name, to_string(action));
+    }
+    if (has_own_place(action.verb) || is_computed(action.verb) || action.verb == Verb::step ||
+        is_pin_or_drop(action)) {
+      continue;
+    }
+    return make_error(ErrorCode::unsupported,
+                      "schedule {}: {} can be simulated, but not trained with yet", schedule.name,
+                      to_string(action));
+  }
+  return schedule.contract.synchronous ? check_end_of_step(schedule, program) : ok_status();
 }
 
 }  // namespace
 
 Status check_trainable(const Schedule& schedule) {
   if (!schedule.contract.synchronous) COLLIE_TRY_VOID(check_asynchronous(schedule));
-  if (schedule.slices > 1) {
-    return make_error(ErrorCode::unsupported,
-                      "schedule {} cuts micro-batches into {} slices: it can be simulated, but not "
-                      "trained with yet",
-                      schedule.name, schedule.slices);
-  }
-  if (schedule.policy.decides() && !schedule.contract.synchronous) {
-    return make_error(ErrorCode::unsupported,
-                      "schedule {} is asynchronous and has a policy: only orders can be trained "
-                      "with asynchronously",
-                      schedule.name);
-  }
+  if (schedule.slices > 1) COLLIE_TRY_VOID(check_slices(schedule));
   for (const std::vector<Action>& program : schedule.programs) {
-    for (const Action& action : program) {
-      if (is_computed(action.verb) || action.verb == Verb::step || is_pin_or_drop(action)) continue;
-      return make_error(ErrorCode::unsupported,
-                        "schedule {}: {} can be simulated, but not trained with yet", schedule.name,
-                        to_string(action));
-    }
+    COLLIE_TRY_VOID(check_verbs(schedule, program));
   }
   return ok_status();
+}
+
+int unit_of(const Schedule& schedule, const Action& action) {
+  return action.micro_batch * schedule.slices + action.slice;
 }
 
 int group_of(const Schedule& schedule) {
@@ -120,7 +170,11 @@ Trace rank_traces(const Grid& grid, const Schedule& schedule,
       const auto shard = static_cast<std::size_t>(index_of(grid, {direction, stage, 0}));
       const auto rank = static_cast<std::size_t>(schedule.placement.rank_of(stage, direction));
       for (TracedAction done : traces[shard]) {
-        if (has_micro_batch(done.action.verb)) done.action.micro_batch += direction * per_direction;
+        Action& action = done.action;
+        if (has_micro_batch(action.verb)) {
+          action.slice = static_cast<short>(action.micro_batch % schedule.slices);
+          action.micro_batch = action.micro_batch / schedule.slices + direction * per_direction;
+        }
         ranks[rank].push_back(done);
       }
     }

@@ -10,13 +10,17 @@
 namespace collie {
 
 // What is simulated but not run yet is refused with a sentence: corrections of version rules that
-// they are not defined for, asynchronous placements with several stages a rank, slices of
-// micro-batches, R and the version verbs.
+// they are not defined for, asynchronous bidirectional schedules, asynchronous ones with slices.
 Status check_trainable(const Schedule& schedule);
 
 // Without PIN and DROP: in a run versions are kept for their last reader, which validation has
 // proved to be the same.
 Schedule as_trained(Schedule schedule);
+
+// What actors call a micro-batch is a unit of the schedule: a micro-batch, or one slice of it. So
+// every message of a slice has a stamp, an inbox key and a credit of its own, as if it were a
+// micro-batch. action: numbered from 0 in its direction.
+int unit_of(const Schedule& schedule, const Action& action);
 
 // Micro-batches of one update; 0: all that a step has.
 int group_of(const Schedule& schedule);
@@ -26,7 +30,7 @@ Grid grid_of(const Schedule& schedule, int dp, int tp);
 
 struct HostRank {
   std::vector<HostedShard> shards;       // exchanges are not filled in
-  std::vector<Action> program;           // micro-batches numbered from 0 in each direction
+  std::vector<Action> program;           // units numbered from 0 in each direction
   std::vector<VersionUse> version_uses;  // of an asynchronous program
 };
 

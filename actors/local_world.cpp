@@ -22,14 +22,15 @@ class LocalWorld : public World {
   LocalWorld(WorldOptions options, const Executors& executors, int scheduler_threads)
       : options_(std::move(options)),
         system_(configure(config_, scheduler_threads)),
-        trainer_(options_.run, 0, options_.grid),
+        trainer_(options_.run, 0, options_.grid, options_.post_validates),
         self_(system_) {
     check_executors(options_, executors);
     auto directory = std::make_shared<Directory>();
     directory->grid = options_.grid;
     directory->trainer = self_;
-    auto feeder = std::make_shared<FeederCore>(options_.run, 0, options_.grid, options_.batches,
-                                               group_of(options_.schedule));
+    auto feeder =
+        std::make_shared<FeederCore>(options_.run, 0, options_.grid, options_.batches,
+                                     group_of(options_.schedule), options_.schedule.slices);
     directory->feeder = system_.spawn(feeder_actor, feeder);
     directory->hosts = hosts_of_shards(options_.grid, options_.schedule);
     for (RankCoreConfig& config : rank_core_configs(options_, executors)) {
@@ -62,18 +63,20 @@ class LocalWorld : public World {
     self_->wait_for(directory_->feeder);
   }
 
-  Result<RoundOutcome> round(const RoundRequest& request) override {
+  Result<RoundOutcome> round(const RoundRequest& request,
+                             const std::optional<RoundRequest>& next) override {
     if (broken_) return *broken_;
-    Result<RoundOutcome> outcome = run_round(request);
+    Result<RoundOutcome> outcome = run_round(request, next);
     // After a refused update all actors are whole; after anything else some are in mid-round.
     if (!outcome && outcome.error().code != ErrorCode::non_finite) broken_ = outcome.error();
     return outcome;
   }
 
  private:
-  Result<RoundOutcome> run_round(const RoundRequest& request) {
+  Result<RoundOutcome> run_round(const RoundRequest& request,
+                                 const std::optional<RoundRequest>& next) {
     Commands commands;
-    trainer_.begin(request, commands);
+    trainer_.begin(request, commands, next);
     send_all(std::move(commands));
     while (true) {
       if (auto outcome = trainer_.take_outcome()) return std::move(*outcome);

@@ -49,6 +49,10 @@ struct BeginRound {
   double learning_rate = 0.0;
   double clip_norm = 0.0;  // of each stage's gradient alone; 0: no clipping
   bool want_trace = false;
+  // Of runs with post-validation, else 0 and false: the round that goes before this one, and
+  // whether a rank may begin this one once its own update of that one is done.
+  std::uint32_t follows = 0;
+  bool may_overtake = false;
 };
 
 // The step's decision, the same for all: scale the gradients, then update.
@@ -58,6 +62,11 @@ struct Apply {
   double learning_rate = 0.0;
   double gradient_scale = 1.0;
   bool want_hash = false;
+  // With post-validation only: nothing is to be updated, and who has updated takes it back.
+  bool is_refused = false;
+  // With post-validation: the round that was begun on updates that do not stand, which is given up;
+  // 0: none.
+  std::uint32_t voided_round = 0;
 };
 
 // ---- feeder -> shards
@@ -103,6 +112,15 @@ enum class Purpose {
   tied_gradients,   // embedding's and head's gradient of a tied embedding, tied group
   replica_sum,      // gradients of all replicas; each sums its slice, replica group
   replica_gather,   // the summed slices come back, replica group
+  optimizer,        // a reduction that an update declared, tensor group
+  recompute,        // a reduction declared in recompute, tensor group
+  replica_forward,  // reductions over the replica group, declared in the same five kinds of work
+  replica_backward,
+  replica_optimizer,
+  replica_weights,
+  replica_recompute,
+  fence,    // no tensor: all before a FENCE is done, the ranks of a pipeline
+  weights,  // a reduction of gradients or updates within the backward, tensor group
 };
 
 struct Contribution {
@@ -113,13 +131,28 @@ struct Contribution {
   Tensor tensor;
 };
 
+// ---- rank -> the next rank, and the other shards of its tensor group; with post-validation only
+// What ranks 0..rank of the pipeline, of one tensor rank, know of the gradient. Goes to the first
+// shard that the receiving rank hosts.
+struct PartialNorm {
+  Stamp stamp;
+  int rank = 0;          // of the pipeline
+  int tensor = 0;        // tensor rank
+  double squares = 0.0;  // sum of squares of their parameters' gradients
+  bool is_finite = true;
+};
+
 // ---- shards -> trainer
 // ----------------------------------------------------------------------------
 struct RoundReport {
   Stamp stamp;
   ShardId from;
-  std::vector<double> losses;    // last stage, tensor rank 0: unscaled sum of each micro-batch
-  std::vector<double> squares;   // replica 0: sum of squares of each owned parameter's gradient
+  std::vector<double> losses;  // last stage, tensor rank 0: unscaled sum of each micro-batch
+  // Evaluation, the same shards: unscaled sum of each row, of one micro-batch after the other.
+  std::vector<double> row_losses;
+  std::vector<double> squares;  // replica 0: sum of squares of each owned parameter's gradient
+  // With ZeRO every replica's squares are those of its share, and 0 for the other parameters.
+  bool is_share = false;
   std::string first_non_finite;  // name of the first parameter whose gradient is not finite
 };
 
@@ -127,8 +160,10 @@ struct StepDone {
   Stamp stamp;
   ShardId from;
   std::uint64_t parameter_hash = 0;  // when asked for
+  bool is_share = false;             // with ZeRO-3: of the own share alone
   std::size_t peak_bytes = 0;
   std::vector<TracedAction> trace;  // when asked for: what was done for this shard
+  int rollbacks = 0;                // updates taken back and done again, with post-validation
 };
 
 struct Failed {
@@ -138,7 +173,7 @@ struct Failed {
 };
 
 using Message = std::variant<BeginRound, Apply, Tokens, Activation, Gradient, Credit, Contribution,
-                             RoundReport, StepDone, RoundData, Failed>;
+                             RoundReport, StepDone, RoundData, Failed, PartialNorm>;
 
 const Stamp& stamp_of(const Message& message);
 

@@ -1,8 +1,10 @@
 #include "actors/metrics_log.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "models/traits.hpp"
+#include "runtime/file.hpp"
 #include "runtime/hash.hpp"
 
 namespace collie {
@@ -14,17 +16,47 @@ double seconds_since_epoch() {
   return std::chrono::duration<double>(now).count();
 }
 
+void add_if_told(Json& fields, std::string_view name, const std::optional<std::uint64_t>& value) {
+  if (value) fields[std::string(name)] = *value;
+}
+
+Result<HostMonitor> open_host_monitor(const OutputSection& output) {
+  return HostMonitor::open({output.network_interface, output.disk, {}});
+}
+
 }  // namespace
 
-Result<std::shared_ptr<MetricsLog>> MetricsLog::open(const std::string& path, LineMode mode) {
-  COLLIE_TRY(LineWriter writer, LineWriter::open(path, mode));
-  return std::make_shared<MetricsLog>(std::move(writer));
+Status MetricsLog::check(const RunConfig& config) {
+  COLLIE_TRY_VOID(open_host_monitor(config.output));
+  return ok_status();
+}
+
+Result<std::shared_ptr<MetricsLog>> MetricsLog::open(const RunConfig& config,
+                                                     std::int64_t first_step) {
+  const OutputSection& output = config.output;
+  COLLIE_TRY(HostMonitor host, open_host_monitor(output));
+  const auto chosen = [&](std::string_view name) {
+    return std::find(output.monitors.begin(), output.monitors.end(), name) != output.monitors.end();
+  };
+  std::vector<std::unique_ptr<MetricSink>> sinks(1);
+  // Always: the other verbs know a run by it.
+  COLLIE_TRY(sinks[0], open_json_lines_sink(join_path(output.directory, "metrics.jsonl")));
+  if (chosen("csv")) {
+    COLLIE_TRY(auto csv, open_csv_sink(join_path(output.directory, "metrics.csv"), first_step));
+    sinks.push_back(std::move(csv));
+  }
+  if (chosen("tensorboard")) {
+    COLLIE_TRY(auto tensorboard, open_tensorboard_sink(output.directory, first_step));
+    sinks.push_back(std::move(tensorboard));
+  }
+  return std::make_shared<MetricsLog>(std::move(sinks), std::move(host), config.grid.actors());
 }
 
 void MetricsLog::on_start(const RunInfo& info) {
+  last_step_ = info.first_step - 1;
   const GridSection& grid = info.config.grid;
-  append({{"event", "start"},
-          {"time_s", seconds_since_epoch()},
+  append("start", Kind::note, info.first_step - 1,
+         {{"time_s", seconds_since_epoch()},
           {"name", info.config.name},
           {"family", info.traits.family},
           {"first_step", info.first_step},
@@ -42,23 +74,42 @@ void MetricsLog::on_start(const RunInfo& info) {
 }
 
 void MetricsLog::on_step(const StepEvent& step) {
-  append({{"event", "step"},
-          {"step", step.step},
-          {"epoch", step.epoch},
-          {"loss", step.loss},
-          {"learning_rate", step.learning_rate},
-          {"gradient_norm", step.gradient_norm},
-          {"tokens", step.tokens},
-          {"valid_tokens", step.valid_tokens},
-          {"seconds", step.seconds},
-          {"tokens_per_s", step.tokens_per_s},
-          {"mfu", step.mfu},
-          {"peak_bytes", step.peak_bytes}});
+  Json fields = {{"step", step.step},
+                 {"epoch", step.epoch},
+                 {"loss", step.loss},
+                 {"learning_rate", step.learning_rate},
+                 {"gradient_norm", step.gradient_norm},
+                 {"rollbacks", step.rollbacks},
+                 {"tokens", step.tokens},
+                 {"valid_tokens", step.valid_tokens},
+                 {"seconds", step.seconds},
+                 {"tokens_per_s", step.tokens_per_s},
+                 {"tokens_per_s_per_device", step.tokens_per_s / devices_},
+                 {"mfu", step.mfu},
+                 {"peak_bytes", step.peak_bytes}};
+  last_step_ = step.step;
+  const HostUse use = host_.sample();
+  add_if_told(fields, "host_resident_bytes", use.resident_bytes);
+  add_if_told(fields, "network_received_bytes", use.network_received_bytes);
+  add_if_told(fields, "network_sent_bytes", use.network_sent_bytes);
+  add_if_told(fields, "disk_read_bytes", use.disk_read_bytes);
+  add_if_told(fields, "disk_written_bytes", use.disk_written_bytes);
+  append("step", Kind::series, step.step, std::move(fields));
+}
+
+void MetricsLog::on_note(std::string_view line) {
+  append("note", Kind::note, last_step_, {{"step", last_step_}, {"text", line}});
 }
 
 void MetricsLog::on_evaluation(const EvaluationEvent& evaluation) {
-  append({{"event", "evaluation"},
-          {"step", evaluation.step},
+  if (evaluation.name != "validation") {
+    Json fields = {{"step", evaluation.step}, {"evaluator", evaluation.name}};
+    for (const MetricValue& value : evaluation.values) fields[value.name] = value.value;
+    fields[evaluation.name + "#seconds"] = evaluation.seconds;
+    return append("evaluation", Kind::series, evaluation.step, std::move(fields));
+  }
+  append("evaluation", Kind::series, evaluation.step,
+         {{"step", evaluation.step},
           {"loss", evaluation.loss},
           {"perplexity", evaluation.perplexity},
           {"valid_tokens", evaluation.valid_tokens},
@@ -66,16 +117,16 @@ void MetricsLog::on_evaluation(const EvaluationEvent& evaluation) {
 }
 
 void MetricsLog::on_save(const SaveEvent& save) {
-  append({{"event", "save"},
-          {"step", save.step},
+  append("save", Kind::note, save.step,
+         {{"step", save.step},
           {"kind", save.is_model ? "model" : "checkpoint"},
           {"path", save.path},
           {"seconds", save.seconds}});
 }
 
 void MetricsLog::on_end(const TrainingReport& report) {
-  append({{"event", "end"},
-          {"steps_done", report.steps_done},
+  append("end", Kind::note, report.steps_done,
+         {{"steps_done", report.steps_done},
           {"stopped_early", report.stopped_early},
           {"final_loss", report.final_loss},
           {"validation_loss", report.validation_loss},
@@ -83,12 +134,22 @@ void MetricsLog::on_end(const TrainingReport& report) {
           {"model_directory", report.model_directory},
           {"parameter_hash", hash_text(report.parameter_hash)},
           {"seconds", report.seconds}});
-  // Kept by the writer: status() tells.
-  static_cast<void>(writer_.sync());
+  for (const auto& sink : sinks_) keep(sink->sync());
 }
 
-void MetricsLog::append(const Json& line) {
-  static_cast<void>(writer_.append_line(dump_json(line, 0)));
+Status MetricsLog::status() const {
+  if (failure_) return *failure_;
+  return ok_status();
+}
+
+void MetricsLog::append(std::string_view event, Kind kind, std::int64_t step, Json fields) {
+  const MetricRecord record{event, step, seconds_since_epoch(), kind == Kind::series,
+                            std::move(fields)};
+  for (const auto& sink : sinks_) keep(sink->write(record));
+}
+
+void MetricsLog::keep(const Status& status) {
+  if (!status.ok() && !failure_) failure_ = status.error();
 }
 
 }  // namespace collie

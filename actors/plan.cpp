@@ -6,9 +6,11 @@
 
 #include "actors/progress_format.hpp"
 #include "actors/schedule/simulate.hpp"
+#include "actors/turn_updates.hpp"
 #include "actors/world.hpp"
 #include "kernels/peak.hpp"
 #include "models/flops.hpp"
+#include "models/peft/tuning.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace collie {
@@ -18,7 +20,12 @@ namespace {
 // Stands for a loss of the user's, which must not touch the meta device's addresses.
 class NoLoss final : public Loss {
  public:
+  explicit NoLoss(std::int64_t rows) : rows_(rows) {}
+  std::int64_t rows_together() const override { return rows_; }
   void forward_backward(Stream&, Tensor&, const Tensor&, float, Tensor&) const override {}
+
+ private:
+  std::int64_t rows_;
 };
 
 Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& config,
@@ -32,14 +39,27 @@ Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& confi
   options.slice = slice_of(model, options.self);
   options.stage.compute_dtype = config.model.dtype;
   options.stage.recompute = model.recompute;
+  options.stage.master_weights = config.model.master_weights;
+  COLLIE_TRY(options.stage.update_in_backward, choose_update_in_backward(config, model));
+  options.stage.tuning = model.tuning;
   options.stream.device = {DeviceKind::meta, 0};
   options.stream.inline_execution = true;
-  options.optimizer.name = config.train.optimizer.name;
+  options.optimizer = config.train.optimizer;
   options.delay = delay_options(model.schedule, options.self.stage);
+  options.zero = static_cast<int>(config.train.zero);
   options.trains = inputs.kind == RunKind::train;
   streams.assign(index, options);
-  if (inputs.custom_loss) options.stage.loss = std::make_shared<const NoLoss>();
+  if (inputs.custom_loss) options.stage.loss = std::make_shared<const NoLoss>(inputs.loss_rows);
   return ModelExecutor::create(model.traits, std::move(options));
+}
+
+// Then the whole model is copied beside the grid, from time to time.
+bool writes_texts(const RunConfig& config) {
+  return !config.callbacks.samples.prompts.empty() ||
+         std::ranges::any_of(config.eval.evaluators, [](const Json& entry) {
+           return entry.value("type", Json()) == "generation" ||
+                  entry.value("style", Json()) == "helm";
+         });
 }
 
 MicroBatch empty_batch(const RunConfig& config, Allocator& memory) {
@@ -62,15 +82,16 @@ Status run_protocol(const RunConfig& config, const ModelSetup& model, RunKind ki
   options.grid = replica;
   options.schedule = model.schedule;
   options.depth = 2;
+  options.post_validates = config.train.post_validation;
   options.batches = [&](Mode, std::int64_t, int, int) { return empty_batch(config, memory); };
   const auto world = make_simulated_world(std::move(options), executors, {});
-  for (int step = 0; step < 2; ++step) {
-    RoundRequest request;
-    request.mode = kind == RunKind::train ? Mode::train : Mode::evaluate;
-    request.step = step;
-    request.micro_batches = model.micro_batches;
-    COLLIE_TRY_VOID(world->round(request));
-  }
+  RoundRequest request;
+  request.mode = kind == RunKind::train ? Mode::train : Mode::evaluate;
+  request.micro_batches = model.micro_batches;
+  RoundRequest second = request;
+  second.step = 1;
+  COLLIE_TRY_VOID(world->round(request, second));
+  COLLIE_TRY_VOID(world->round(second));
   return ok_status();
 }
 
@@ -85,10 +106,28 @@ ShardPlan plan_shard(const ModelSetup& model, const ShardId& shard, ModelExecuto
     if (spec.tied_to.empty()) plan.parameter_count += spec.local_count();
   }
   plan.parameter_bytes = parameter_bytes;
+  if (executor.optimizer() != nullptr) {
+    plan.training_bytes = executor.parameters().gradients().size_bytes();
+    for (const OptimizerState& state : executor.training_state()) {
+      plan.training_bytes += state.values->size_bytes();
+    }
+  }
   plan.peak_bytes = executor.stream().allocator().use().peak_bytes;
-  plan.micro_batches_in_flight =
-      peak_in_flight(model.schedule, model.schedule.placement.rank_of(shard.stage, shard.replica));
+  const Placement& placement = model.schedule.placement;
+  const int units = peak_in_flight(
+      model.schedule, placement.rank_of(shard.stage, shard.replica % placement.directions()));
+  const int slices = model.schedule.slices;
+  plan.micro_batches_in_flight = (units + slices - 1) / slices;
   return plan;
+}
+
+std::int64_t trained_count(const ModelSetup& model) {
+  if (!model.tuning) return parameter_count(model.traits);
+  std::int64_t count = 0;
+  for (const ParameterSpec& spec : tuned_parameters(*model.tuning, model.traits)) {
+    count += spec.rows * spec.cols;
+  }
+  return count;
 }
 
 // Forward is a third of a step's arithmetic, backward two thirds, for every stage.
@@ -132,7 +171,10 @@ Result<Plan> make_plan(const RunConfig& config) {
 
 Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const PlanInputs& inputs) {
   // One pipeline: the replicas that its placement has.
-  const Grid replica = grid_of(model.schedule, 1, model.grid.tp);
+  const Grid pipeline = grid_of(model.schedule, 1, model.grid.tp);
+  // With ZeRO what a replica holds depends on the others.
+  const bool is_shared = config.train.zero > 0 && inputs.kind == RunKind::train;
+  const Grid replica = is_shared ? model.grid : pipeline;
   RankStreams streams(replica, model.schedule);
   std::vector<std::unique_ptr<ModelExecutor>> owned;
   Executors executors;
@@ -153,22 +195,37 @@ Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const P
   plan.data_bytes = inputs.data_bytes;
   plan.available = available_memory(config, inputs.data_bytes);
   plan.parameter_count = parameter_count(model.traits);
+  if (writes_texts(config)) {
+    const std::size_t bytes = config.model.dtype == DType::bf16 ? 6 : 4;  // values and their copy
+    plan.copy_bytes = static_cast<std::size_t>(plan.parameter_count) * bytes;
+  }
+  plan.trained_count = trained_count(model);
+  const auto first = static_cast<std::size_t>(pipeline.shard_count());
   for (std::size_t i = 0; i < executors.size(); ++i) {
-    plan.shards.push_back(plan_shard(model, shard_at(replica, static_cast<int>(i)), *executors[i],
-                                     parameter_bytes[i]));
-    if (live_before.erase(&executors[i]->stream()) == 0) plan.shards.back().peak_bytes = 0;
-    plan.total_bytes +=
-        plan.shards.back().peak_bytes * static_cast<std::size_t>(model.grid.dp / replica.dp);
+    ShardPlan shard = plan_shard(model, shard_at(replica, static_cast<int>(i)), *executors[i],
+                                 parameter_bytes[i]);
+    if (live_before.erase(&executors[i]->stream()) == 0) shard.peak_bytes = 0;
+    plan.total_bytes += shard.peak_bytes * static_cast<std::size_t>(model.grid.dp / replica.dp);
+    if (i < first) {
+      plan.shards.push_back(shard);
+    } else if (shard.peak_bytes > plan.shards[i % first].peak_bytes) {
+      shard.shard = plan.shards[i % first].shard;
+      plan.shards[i % first] = shard;
+    }
   }
   COLLIE_TRY_VOID(plan_time(config, model, plan));
   return plan;
 }
 
 Status check_plan(const Plan& plan) {
-  const std::size_t needed = plan.total_bytes + plan.data_bytes;
+  const std::size_t needed = plan.total_bytes + plan.data_bytes + plan.copy_bytes;
   if (needed <= plan.available.bytes) return ok_status();
-  const std::string data =
+  std::string data =
       plan.data_bytes > 0 ? fmt::format(" ({} of it data)", format_bytes(plan.data_bytes)) : "";
+  if (plan.copy_bytes > 0) {
+    data += fmt::format(" ({} of it the parameters that texts are written with)",
+                        format_bytes(plan.copy_bytes));
+  }
   return make_error(ErrorCode::out_of_memory,
                     "the run needs {}{} and {} are {}; lower train.micro_batch_size or "
                     "data.sequence_length, {}use a smaller model, or raise limits.memory_bytes",

@@ -10,19 +10,22 @@
 namespace collie {
 
 struct ShardPlan {
-  ShardId shard;  // of replica 0; the others take the same
+  ShardId shard;  // of replica 0; the others take the same, or with ZeRO not more
   std::int64_t layer_begin = 0, layer_end = 0;
   std::int64_t parameter_count = 0;  // held here, replicated ones included
   std::size_t parameter_bytes = 0;   // values, gradients, optimizer state, compute copy
+  std::size_t training_bytes = 0;    // of these, gradients and optimizer state
   std::size_t peak_bytes = 0;        // all of it: parameters, activations, buffers
   int micro_batches_in_flight = 0;
 };
 
 struct Plan {
-  std::int64_t parameter_count = 0;  // of the model
+  std::int64_t parameter_count = 0;  // of the model, without adapters
+  std::int64_t trained_count = 0;    // parameters that are trained, adapters' or all
   std::vector<ShardPlan> shards;     // of one replica
   std::size_t total_bytes = 0;       // all shards of all replicas
   std::size_t data_bytes = 0;        // tokenised data, as PlanInputs says
+  std::size_t copy_bytes = 0;        // parameters that samples and evaluators write texts with
   // limits.memory_bytes; else what the machine has free and its control groups allow.
   HostMemory available;
   RunKind kind = RunKind::train;
@@ -40,6 +43,7 @@ struct PlanInputs {
   RunKind kind = RunKind::train;
   bool custom_loss = false;    // it gets float32 logits of its own when the model is bfloat16
   std::size_t data_bytes = 0;  // of the tokenised data, which has been read already
+  std::int64_t loss_rows = 0;  // of a custom loss: Loss::rows_together
 };
 
 Result<Plan> make_plan(const RunConfig& config);

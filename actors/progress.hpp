@@ -33,6 +33,7 @@ class Progress final : public Callback {
   void on_step(const StepEvent& step) override;
   void on_evaluation(const EvaluationEvent& evaluation) override;
   void on_save(const SaveEvent& save) override;
+  void on_note(std::string_view line) override { print(line); }
   void on_end(const TrainingReport& report) override;
 
  private:

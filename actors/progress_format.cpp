@@ -164,6 +164,14 @@ std::string start_line(const RunInfo& info) {
 }
 
 std::string evaluation_line(const EvaluationEvent& evaluation) {
+  if (evaluation.name != "validation") {
+    std::string line = fmt::format("step {}:", evaluation.step);
+    for (const MetricValue& value : evaluation.values) {
+      line += fmt::format(" {} {:.6g},", value.name, value.value);
+    }
+    line.back() = ' ';
+    return line + fmt::format("(in {})", format_duration(evaluation.seconds));
+  }
   return fmt::format("step {}: validation loss {:.4f}, perplexity {:.2f} ({} tokens in {})",
                      evaluation.step, evaluation.loss, evaluation.perplexity,
                      format_count(static_cast<double>(evaluation.valid_tokens)),

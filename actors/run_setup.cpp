@@ -6,9 +6,11 @@
 #include "actors/schedule/files.hpp"
 #include "actors/schedule/generators.hpp"
 #include "actors/schedule/validate.hpp"
+#include "actors/tuning_setup.hpp"
 #include "models/dataset/reader.hpp"
 #include "models/lr_schedule.hpp"
 #include "models/partition.hpp"
+#include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
 #include "runtime/file.hpp"
 #include "runtime/thread_pool.hpp"
@@ -48,10 +50,13 @@ Result<Tokenizer> make_tokenizer(const RunConfig& config, const ResumePoint& res
 
 Status open_data(RunSetup& setup, RunKind kind) {
   const DataSection& data = setup.config.data;
-  const auto encoder = make_text_encoder(*setup.tokenizer);
+  COLLIE_TRY(const auto encoder, make_text_encoder(*setup.tokenizer, data));
   const DatasetOptions options{setup.config.train.seed, setup.model.traits.context_length,
-                               setup.model.traits.vocabulary_size};
+                               setup.model.traits.vocabulary_size,
+                               tokens_before(setup.model.tuning.get())};
   if (kind == RunKind::evaluate) {
+    const bool validates = !data.validation.empty() || data.validation_fraction > 0.0;
+    if (!validates && !setup.config.eval.evaluators.empty()) return ok_status();
     COLLIE_TRY(Dataset validation, open_validation_data(data, *encoder, options));
     setup.validation_data = std::make_shared<const Dataset>(std::move(validation));
     return ok_status();
@@ -66,14 +71,55 @@ Status open_data(RunSetup& setup, RunKind kind) {
   return ok_status();
 }
 
+GeneratorOptions generator_options(const RunConfig& config) {
+  const GridSection& grid = config.grid;
+  return {.ranks = grid.pp,
+          .micro_batches = static_cast<int>(config.train.accumulation),
+          .chunks = grid.chunks,
+          .group = grid.group,
+          .slices = grid.slices,
+          .warm_up_steps = grid.warm_up_steps,
+          .forward = grid.plan.forward,
+          .input = grid.plan.input,
+          .weight = grid.plan.weight,
+          .communication = grid.plan.communication,
+          .activation = grid.plan.activation,
+          .weight_stash = grid.plan.weight_stash,
+          .memory_cap = grid.plan.memory_cap};
+}
+
+// grid.plan is for schedules that plan; the other keys make_schedule() refuses by itself.
+Status check_plan(const std::string& name, const GeneratorOptions& options) {
+  const Generator* generator = find_generator(name);
+  if (generator == nullptr || generator->takes.memory_cap) return ok_status();
+  GeneratorOptions unplanned{.ranks = options.ranks,
+                             .micro_batches = options.micro_batches,
+                             .chunks = options.chunks,
+                             .group = options.group,
+                             .slices = options.slices,
+                             .warm_up_steps = options.warm_up_steps};
+  if (options == unplanned) return ok_status();
+  return make_error(ErrorCode::invalid_config,
+                    "grid.plan: schedule {} does not plan with costs; leave grid.plan out or use "
+                    "zb-auto or zbv-greedy",
+                    name);
+}
+
 // A generator's, or a file's, which must be of the size that the configuration says.
 Result<Schedule> named_schedule(const RunConfig& config) {
   const std::string& name = config.grid.schedule;
   const int ranks = config.grid.pp;
   const auto micro_batches = static_cast<int>(config.train.accumulation);
+  const GeneratorOptions options = generator_options(config);
   if (!is_schedule_file(name)) {
-    return make_schedule(
-        name, {.ranks = ranks, .micro_batches = micro_batches, .chunks = config.grid.chunks});
+    COLLIE_TRY_VOID(check_plan(name, options));
+    return make_schedule(name, options);
+  }
+  if (options != GeneratorOptions{.ranks = ranks, .micro_batches = micro_batches}) {
+    return make_error(ErrorCode::invalid_config,
+                      "grid.schedule: {} is a file, which says all of the schedule; leave out "
+                      "grid.chunks, group, slices, warm_up_steps and plan",
+                      name);
   }
   COLLIE_TRY(Schedule schedule, read_schedule(name));
   if (schedule.ranks() == ranks && schedule.micro_batches == micro_batches) return schedule;
@@ -111,8 +157,59 @@ Status choose_schedule(const RunConfig& config, ModelSetup& setup) {
   if (!setup.schedule.contract.synchronous) {
     COLLIE_TRY_VOID(check_asynchronous_run(setup.schedule, setup.grid, setup.traits));
   }
+  if (config.train.post_validation && !setup.schedule.contract.synchronous) {
+    return make_error(
+        ErrorCode::unsupported,
+        "train.post_validation: schedule {} is asynchronous, its stages update without "
+        "a barrier; set it to false or choose a synchronous schedule",
+        setup.schedule.name);
+  }
   setup.micro_batches = setup.schedule.micro_batches / setup.schedule.placement.directions();
   return ok_status();
+}
+
+// Why replicas cannot share what they hold, and what to do; empty where they can.
+std::string obstacle_to_zero(const RunConfig& config, const ModelSetup& setup) {
+  const Schedule& schedule = setup.schedule;
+  if (!schedule.contract.synchronous) return "an asynchronous schedule has one replica";
+  if (config.train.post_validation) {
+    return "an update that waits for other replicas cannot be made early: set "
+           "train.post_validation to false";
+  }
+  const bool order_varies = schedule.placement.directions() > 1 || schedule.policy.decides();
+  if (config.train.zero >= 2 && order_varies) {
+    return fmt::format(
+        "all replicas must walk schedule {} in one order: use 1, or a schedule of one direction "
+        "without a policy",
+        schedule.name);
+  }
+  if (config.train.zero >= 3 && config.tuning.save_merged) {
+    return "no replica has all that is merged: use 2, or set tuning.save_merged to false";
+  }
+  const bool has_net = setup.tuning && (setup.tuning->method == TuningMethod::p_tuning ||
+                                        setup.tuning->projection_size > 0);
+  if (config.train.zero >= 3 && has_net) {
+    return "no replica has all of the net whose virtual tokens are saved: use 2";
+  }
+  return {};
+}
+
+// Updates that wait for each other: an early one could meet one that its peer makes anew.
+Status check_early_updates(const RunConfig& config) {
+  const std::string& name = config.train.optimizer.name;
+  const bool pauses = name == "adafactor" || name == "adalomo" || name == "muon";
+  if (!config.train.post_validation || !pauses || config.grid.tp == 1) return ok_status();
+  return make_error(ErrorCode::unsupported,
+                    "train.post_validation: updates of {} wait for the other tensor shards: set it "
+                    "to false, grid.tp to 1 or use another optimizer",
+                    name);
+}
+
+Status check_zero(const RunConfig& config, const ModelSetup& setup) {
+  if (config.train.zero == 0) return ok_status();
+  const std::string reason = obstacle_to_zero(config, setup);
+  if (reason.empty()) return ok_status();
+  return make_error(ErrorCode::unsupported, "train.zero: {}", reason);
 }
 
 }  // namespace
@@ -127,7 +224,16 @@ Result<ModelSetup> set_up_model(const RunConfig& config) {
                       config.data.sequence_length, setup.traits.context_length);
   }
   COLLIE_TRY(setup.recompute, parse_recompute(config.train.recompute));
+  COLLIE_TRY(setup.tuning, choose_tuning(config, setup.traits));
   COLLIE_TRY_VOID(choose_schedule(config, setup));
+  COLLIE_TRY_VOID(check_early_updates(config));
+  COLLIE_TRY_VOID(check_zero(config, setup));
+  if (config.data.sequence_length < setup.schedule.slices) {
+    return make_error(ErrorCode::invalid_config,
+                      "data.sequence_length: {} tokens cannot be cut into {} slices; raise it, or "
+                      "lower grid.slices or the schedule's own",
+                      config.data.sequence_length, setup.schedule.slices);
+  }
   COLLIE_TRY(setup.stages,
              partition_model(setup.traits, setup.grid.pp, config.data.sequence_length));
   for (int tensor = 0; tensor < setup.grid.tp; ++tensor) {
@@ -170,6 +276,9 @@ Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumeP
   RunSetup setup;
   setup.config = config;
   COLLIE_TRY(setup.model, set_up_model(config));
+  if (kind == RunKind::train && setup.model.tuning) {
+    COLLIE_TRY_VOID(check_training(*setup.model.tuning));
+  }
   setup.layout = {setup.model.grid.dp, setup.model.micro_batches, config.train.micro_batch_size};
   COLLIE_TRY(Tokenizer tokenizer, make_tokenizer(config, resume));
   setup.tokenizer = std::make_shared<const Tokenizer>(std::move(tokenizer));

@@ -22,8 +22,9 @@ struct ModelSetup {
   std::vector<StageSlice> stages;  // one per pipeline stage, tp_size 1
   int micro_batches = 1;           // of a step, per replica
   Recompute recompute = Recompute::none;
-  int threads = 1;            // of each rank's stream
-  int scheduler_threads = 1;  // of the actor system
+  std::shared_ptr<const Tuning> tuning;  // null: the whole model is trained
+  int threads = 1;                       // of each rank's stream
+  int scheduler_threads = 1;             // of the actor system
   int rank_count() const {
     return grid.dp / schedule.placement.directions() * schedule.ranks() * grid.tp;
   }

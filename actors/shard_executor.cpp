@@ -2,42 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <map>
 
 #include "actors/gradient_exchange.hpp"
+#include "actors/shard_executor_impl.hpp"
 #include "actors/stage_measures.hpp"
-#include "actors/weight_versions.hpp"
 #include "kernels/elementwise.hpp"
+#include "models/sequence_slice.hpp"
 
 namespace collie {
-
-struct ModelExecutor::Impl {
-  ModelExecutorOptions options;
-  std::shared_ptr<Stream> stream;
-  std::unique_ptr<StageModel> model;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<DelayCorrection> correction;
-  std::map<std::uint32_t, MicroBatchState> states;  // by micro-batch, reused from step to step
-  std::vector<double> losses;                       // of this round, by micro-batch
-  Steps steps;                                      // of the work under way
-  WorkKind steps_kind = WorkKind::forward;
-  bool gradients_finished = false;
-  bool tied_embeddings = false;
-  WeightVersions versions;
-
-  Completion run_timed(const Work& work);
-  Completion run(const Work& work);
-  void read_weights(const Work& work);
-  void start(const Work& work, Completion& completion);
-  void advance(const Work& work, Completion& completion);
-  void finish(const Work& work, Completion& completion);
-  void perform_reduction(const Work& work);
-  void report(const Work& work, Completion& completion);
-  void optimize(const Work& work, Completion& completion);
-  void update(const Work& work, Completion& completion);
-  void finish_gradients_once();
-};
 
 namespace {
 
@@ -47,12 +19,6 @@ double now_s() {
 
 bool is_last(const ModelExecutorOptions& options) {
   return options.self.stage == options.grid.pp - 1;
-}
-
-DelayPoint delay_point(const Work& work) {
-  return {.updates_done = work.apply.optimizer_step,
-          .micro_batch = static_cast<int>(work.stamp.micro_batch),
-          .learning_rate = work.apply.learning_rate};
 }
 
 }  // namespace
@@ -68,20 +34,40 @@ Result<std::unique_ptr<ModelExecutor>> ModelExecutor::create(const ModelTraits& 
                                                              ModelExecutorOptions options) {
   auto impl = std::make_unique<Impl>();
   options.stage.with_gradients = options.trains;
+  if (options.trains) {
+    options.stage.sharding = {options.self.replica, options.grid.dp, options.zero};
+  }
   impl->stream = options.shared_stream ? std::move(options.shared_stream)
                                        : std::make_shared<Stream>(options.stream);
   COLLIE_TRY(impl->model, StageModel::create(traits, options.slice, options.stage, *impl->stream));
   if (options.trains) {
-    COLLIE_TRY(impl->optimizer, make_optimizer(options.optimizer, impl->model->parameters(),
-                                               impl->stream->allocator()));
+    Parameters& parameters = impl->model->parameters();
+    COLLIE_TRY(impl->optimizer,
+               make_optimizer(options.optimizer, parameters, impl->stream->allocator(),
+                              {parameters.own_share()}));
     COLLIE_TRY(impl->correction,
                make_delay_correction(options.delay, options.optimizer, *impl->optimizer,
                                      impl->model->parameters(), impl->stream->allocator()));
     impl->versions.correct_with(impl->correction.get());
+    COLLIE_TRY_VOID(impl->update_in_turn(options));
   }
   impl->tied_embeddings = traits.tied_embeddings;
   impl->options = std::move(options);
   return std::unique_ptr<ModelExecutor>(new ModelExecutor(std::move(impl)));
+}
+
+Status ModelExecutor::Impl::update_in_turn(const ModelExecutorOptions& of) {
+  if (of.stage.update_in_backward == UpdateInBackward::no) return ok_status();
+  if (!optimizer->can_step_one()) {
+    return make_error(
+        ErrorCode::unsupported,
+        "train.optimizer.in_backward: {} needs all gradients at once; set it to false",
+        of.optimizer.name);
+  }
+  turns = std::make_unique<TurnUpdates>(
+      TurnUpdateOptions{of.grid, of.self, of.stage.update_in_backward, of.seed}, *model, *optimizer,
+      *stream);
+  return ok_status();
 }
 
 Stream& ModelExecutor::stream() {
@@ -101,6 +87,10 @@ std::vector<OptimizerState> ModelExecutor::training_state() {
   return states;
 }
 
+void ModelExecutor::resume_clipping(double scale) {
+  if (impl_->turns) impl_->turns->resume_scale(scale);
+}
+
 std::uint64_t ModelExecutor::parameter_hash() {
   std::uint64_t hash = 0;
   impl_->stream->submit([&] { hash = hash_of(impl_->model->parameters()); });
@@ -108,9 +98,10 @@ std::uint64_t ModelExecutor::parameter_hash() {
   return hash;
 }
 
-std::vector<Exchange> ModelExecutor::exchanges() const {
-  return gradient_exchanges(impl_->options.grid, impl_->options.self,
-                            impl_->model->parameters().specs(), impl_->tied_embeddings);
+bool ModelExecutor::pauses_in_program() const {
+  const Grid& grid = impl_->options.grid;
+  const bool reduces = impl_->turns || impl_->model->parameters().sharding().shares_gradients();
+  return grid.tp > 1 || (grid.dp > 1 && reduces);
 }
 
 void ModelExecutor::execute(Work work, std::function<void(Completion)> done) {
@@ -140,9 +131,10 @@ Completion ModelExecutor::Impl::run(const Work& work) {
   completion.stamp = work.stamp;
   switch (work.kind) {
     case WorkKind::begin_round:
-      if (work.mode == Mode::train) model->begin_step();
-      gradients_finished = false;
+      if (!work.keeps_gradients) forget_gradients(work);
+      if (turns && work.mode == Mode::train) turns->begin_round();
       losses.clear();
+      row_losses.clear();
       versions.begin_round();
       break;
     case WorkKind::forward:
@@ -155,12 +147,20 @@ Completion ModelExecutor::Impl::run(const Work& work) {
       perform_reduction(work);
       advance(work, completion);
       break;
-    case WorkKind::backward_weight: {
-      MicroBatchState& state = states.at(work.stamp.micro_batch);
-      model->backward_weight(state);
-      versions.finished(work.version);
+    case WorkKind::backward_weight:
+      make_weights(work, completion);
       break;
-    }
+    case WorkKind::recompute:
+      read_weights(work);
+      steps = model->recompute(states.at(work.stamp.micro_batch));
+      steps_kind = work.kind;
+      advance(work, completion);
+      break;
+    case WorkKind::predict:
+      versions.predict(work.version, delay_point(work), *stream, model->parameters());
+      break;
+    case WorkKind::fence:
+      break;
     case WorkKind::prepare:
       finish_gradients_once();
       completion.tensor = prepare_exchange(*stream, *model, work.purpose);
@@ -175,7 +175,19 @@ Completion ModelExecutor::Impl::run(const Work& work) {
       update(work, completion);
       break;
     case WorkKind::optimize:
+      if (work.keeps_copy) {
+        step_copy.take(*stream, model->parameters(), optimizer->state());
+      }
       optimize(work, completion);
+      break;
+    case WorkKind::validate:
+      step_copy.drop();
+      measure_step(work.apply, completion);
+      forget_gradients(work);
+      break;
+    case WorkKind::roll_back:
+      step_copy.restore(*stream, model->parameters(), optimizer->state());
+      measure_step(work.apply, completion);
       break;
   }
   return completion;
@@ -183,7 +195,8 @@ Completion ModelExecutor::Impl::run(const Work& work) {
 
 void ModelExecutor::Impl::read_weights(const Work& work) {
   if (work.mode != Mode::train) return versions.read(work.version, model->parameters());
-  versions.read_corrected(work.version, work.kind == WorkKind::forward, delay_point(work), *stream,
+  const bool is_forward = work.kind == WorkKind::forward || work.kind == WorkKind::recompute;
+  versions.read_corrected(work.version, is_forward, delay_point(work), *stream,
                           model->parameters());
 }
 
@@ -191,36 +204,71 @@ void ModelExecutor::Impl::start(const Work& work, Completion& completion) {
   MicroBatchState& state = states[work.stamp.micro_batch];
   steps_kind = work.kind;
   if (work.kind == WorkKind::forward) {
-    state.batch = work.batch;
+    const bool follows = work.batch.slice.index > 0;
+    set_batch(*stream, work.batch, follows ? &states.at(work.stamp.micro_batch - 1) : nullptr,
+              state);
     state.mode = work.mode;
+    state.keeps_input = work.keeps_input;
     state.input_td = work.tensor;
     state.loss_sum = 0.0;
     steps = model->forward(state);
   } else {
     state.output_gradient = work.tensor;
-    steps = work.kind == WorkKind::backward ? model->backward(state) : model->backward_input(state);
+    steps = backward_steps(work, state);
   }
   advance(work, completion);
 }
 
-// Straight on while nothing is declared; a reduction over one shard is nothing.
+Steps ModelExecutor::Impl::backward_steps(const Work& work, MicroBatchState& state) {
+  if (work.kind == WorkKind::backward_input) return model->backward_input(state);
+  if (!turns) return model->backward(state);
+  if (work.ends_backward) return turns->last_backward(work, &state);
+  turns->put_off(state);
+  return model->backward_input(state);
+}
+
+void ModelExecutor::Impl::make_weights(const Work& work, Completion& completion) {
+  MicroBatchState& state = states.at(work.stamp.micro_batch);
+  if (!turns) {
+    steps = model->backward_weight(state);
+    steps_kind = work.kind;
+    return advance(work, completion);
+  }
+  turns->put_off(state);
+  if (work.ends_backward) {
+    steps = turns->last_backward(work, nullptr);
+    steps_kind = work.kind;
+    return advance(work, completion);
+  }
+  versions.finished(work.version);
+}
+
+// Straight on while nothing is declared; a reduction over a group of one is nothing.
 void ModelExecutor::Impl::advance(const Work& work, Completion& completion) {
   completion.kind = steps_kind;
   while (steps.advance()) {
     const Reduction& reduction = steps.reduction();
-    if (options.grid.tp == 1) {
+    const bool is_of_shards = reduction.group == ReduceGroup::tensor;
+    if ((is_of_shards ? options.grid.tp : options.grid.dp) == 1) {
       if (reduction.op == ReduceOp::gather) *reduction.parts = {*reduction.tensor};
       continue;
     }
     completion.paused = true;
+    completion.group = reduction.group;
+    completion.only_to = reduction.only_to;
     completion.tensor = *reduction.tensor;
-    completion.tensor.freeze();
+    if (!reduction.is_live) completion.tensor.freeze();
     return;
   }
   finish(work, completion);
 }
 
 void ModelExecutor::Impl::finish(const Work& work, Completion& completion) {
+  if (turns && turns->error()) completion.error = *turns->error();
+  if (steps_kind == WorkKind::optimize) {
+    steps = Steps();
+    return measure_step(applied, completion);
+  }
   MicroBatchState& state = states.at(work.stamp.micro_batch);
   steps = Steps();
   versions.finished(work.version);
@@ -230,8 +278,11 @@ void ModelExecutor::Impl::finish(const Work& work, Completion& completion) {
     completion.tensor = std::exchange(output, Tensor());
   }
   if (steps_kind == WorkKind::forward && is_last(options)) {
-    losses.resize(std::max<std::size_t>(losses.size(), work.stamp.micro_batch + 1), 0.0);
-    losses[work.stamp.micro_batch] = state.loss_sum;
+    const std::size_t micro_batch = work.stamp.micro_batch / state.batch.slice.count;
+    losses.resize(std::max(losses.size(), micro_batch + 1), 0.0);
+    losses[micro_batch] += state.loss_sum;  // slices in their order
+    row_losses.resize(losses.size());
+    row_losses[micro_batch] = std::move(state.row_losses);  // an evaluation has no slices
   }
 }
 
@@ -245,55 +296,6 @@ void ModelExecutor::Impl::perform_reduction(const Work& work) {
   Tensor sum = stream->allocate(reduction.tensor->dtype(), reduction.tensor->shape());
   kernels::sum_in_order(*stream, work.parts, sum);
   *reduction.tensor = std::move(sum);
-}
-
-void ModelExecutor::Impl::report(const Work& work, Completion& completion) {
-  if (options.self.tensor == 0) completion.report.losses = losses;
-  if (work.mode != Mode::train || options.self.replica != 0) return;
-  finish_gradients_once();
-  measure_gradients(*stream, model->parameters(), completion.report);
-}
-
-// The stage alone decides: there is no barrier at which a norm of the whole grid could be made.
-void ModelExecutor::Impl::update(const Work& work, Completion& completion) {
-  RoundReport measured;
-  measure_gradients(*stream, model->parameters(), measured);
-  if (!measured.first_non_finite.empty()) {
-    completion.error = make_error(
-        ErrorCode::lost,
-        "update {}: the gradient of {} ({}) is not finite; the stages before have been updated "
-        "already: lower train.lr and resume from the last checkpoint",
-        work.apply.optimizer_step, measured.first_non_finite, to_string(options.self));
-    return;
-  }
-  double norm = 0.0;
-  for (const double squares : measured.squares) norm += squares;
-  norm = std::sqrt(norm);
-  const bool clips = work.clip_norm > 0.0 && norm > work.clip_norm;
-  const OptimizerStep step{work.apply.optimizer_step, work.apply.learning_rate,
-                           clips ? work.clip_norm / (norm + 1e-6) : 1.0};
-  versions.replace_latest(work.version, delay_point(work), *stream, model->parameters());
-  if (correction) {
-    correction->update(*stream, step, work.version.version, model->parameters());
-  } else {
-    optimizer->step(*stream, step, model->parameters());
-  }
-  model->begin_step();
-}
-
-void ModelExecutor::Impl::finish_gradients_once() {
-  if (!gradients_finished) model->finish_gradients();
-  gradients_finished = true;
-}
-
-void ModelExecutor::Impl::optimize(const Work& work, Completion& completion) {
-  if (work.updates) {
-    optimizer->step(
-        *stream, {work.apply.optimizer_step, work.apply.learning_rate, work.apply.gradient_scale},
-        model->parameters());
-  }
-  if (work.apply.want_hash) completion.done.parameter_hash = hash_of(model->parameters());
-  if (options.reports_memory) completion.done.peak_bytes = stream->allocator().use().peak_bytes;
 }
 
 }  // namespace collie

@@ -24,7 +24,9 @@ struct ModelExecutorOptions {
   bool reports_memory = true;  // false for all shards of a stream but the first
   OptimizerOptions optimizer;
   DelayCorrectionOptions delay;
-  bool trains = true;  // false: no gradients, no optimizer
+  bool trains = true;      // false: no gradients, no optimizer
+  int zero = 0;            // train.zero: see Sharding
+  std::uint64_t seed = 0;  // of stochastic rounding
 };
 
 class ModelExecutor {
@@ -44,12 +46,17 @@ class ModelExecutor {
   // Of the optimizer and of the correction for delay; what a checkpoint holds beside the
   // parameters.
   std::vector<OptimizerState> training_state();
+  // Of a resumed run that clips by the norm of the step before: what that step was scaled by.
+  void resume_clipping(double scale);
   // Of the parameters this shard owns; blocks. Added up over a replica's shards it does not depend
   // on how the layers are divided into stages.
   std::uint64_t parameter_hash();
 
   // What this shard takes part in at the end of a step, in order.
   std::vector<Exchange> exchanges() const;
+  // Whether forwards or backwards may stop at a reduction, so that one is issued at a time. An
+  // update always may: nothing else of its shard is issued beside it.
+  bool pauses_in_program() const;
 
  private:
   struct Impl;

@@ -20,8 +20,9 @@ class SimulatedWorld : public World {
         executors_(std::move(executors)),
         simulation_(simulation),
         random_(simulation.seed),
-        trainer_(options_.run, 0, options_.grid),
-        feeder_(options_.run, 0, options_.grid, options_.batches, group_of(options_.schedule)),
+        trainer_(options_.run, 0, options_.grid, options_.post_validates),
+        feeder_(options_.run, 0, options_.grid, options_.batches, group_of(options_.schedule),
+                options_.schedule.slices),
         hosts_(hosts_of_shards(options_.grid, options_.schedule)) {
     check_executors(options_, executors_);
     for (RankCoreConfig& config : rank_core_configs(options_, executors_)) {
@@ -30,10 +31,11 @@ class SimulatedWorld : public World {
     works_.resize(ranks_.size());
   }
 
-  Result<RoundOutcome> round(const RoundRequest& request) override {
+  Result<RoundOutcome> round(const RoundRequest& request,
+                             const std::optional<RoundRequest>& next) override {
     if (broken_) return *broken_;
     Commands commands;
-    trainer_.begin(request, commands);
+    trainer_.begin(request, commands, next);
     perform(trainer_index, std::move(commands));
     while (true) {
       if (auto outcome = trainer_.take_outcome()) {

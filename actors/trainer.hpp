@@ -5,84 +5,40 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "actors/callback.hpp"
+#include "actors/evaluator.hpp"
+#include "actors/protocol/trainer_core.hpp"
 #include "models/loss.hpp"
 #include "models/traits.hpp"
 #include "runtime/config.hpp"
 
 namespace collie {
 
-// What a run is, told once before its first step.
-struct RunInfo {
-  const RunConfig& config;
-  const ModelTraits& traits;
-  std::int64_t first_step = 1;  // > 1 after a resume
-  std::int64_t total_steps = 0;
-  std::int64_t parameter_count = 0;
-  double flops_per_token = 0.0;         // training, the convention of models/flops.hpp
-  double peak_flops = 0.0;              // of all streams together, measured before the run
-  std::size_t planned_bytes = 0;        // sum over shards
-  std::string resumed_from{};           // checkpoint path; empty for a new run
-  std::vector<std::string> warnings{};  // damaged checkpoints that were passed over, and the like
-};
-
-struct StepEvent {
-  std::int64_t step = 0;  // 1-based
-  std::int64_t total_steps = 0;
-  double epoch = 0.0;
-  double loss = 0.0;
-  double learning_rate = 0.0;
-  double gradient_norm = 0.0;
-  std::int64_t tokens = 0;        // of this step, padding included
-  std::int64_t valid_tokens = 0;  // ... those with a loss
-  double seconds = 0.0;
-  double tokens_per_s = 0.0;
-  double mfu = 0.0;            // of the measured peak, 0..1
-  std::size_t peak_bytes = 0;  // sum over shards, so far
-};
-
-struct EvaluationEvent {
-  std::int64_t step = 0;  // after this many steps
-  double loss = 0.0;
-  double perplexity = 0.0;
-  std::int64_t valid_tokens = 0;
-  double seconds = 0.0;
-};
-
-struct SaveEvent {
-  std::int64_t step = 0;
-  std::string path;
-  bool is_model = false;  // a Hugging Face directory rather than a checkpoint
-  double seconds = 0.0;
-};
-
-struct TrainingReport {
-  std::int64_t steps_done = 0;  // over all sessions of the run
-  bool stopped_early = false;   // a stop was requested; the checkpoint allows to go on
-  double final_loss = 0.0;
-  double validation_loss = 0.0;  // 0 without a validation set
-  double perplexity = 0.0;
-  std::string model_directory;
-  std::string metrics_path;
-  std::uint64_t parameter_hash = 0;
-  double seconds = 0.0;
-};
-
-class Callback {
+// What a step of one's own may do; the default does round() alone.
+class StepContext {
  public:
-  virtual ~Callback() = default;
-  virtual void on_start(const RunInfo&) {}
-  virtual void on_step(const StepEvent&) {}
-  virtual void on_evaluation(const EvaluationEvent&) {}
-  virtual void on_save(const SaveEvent&) {}
-  virtual void on_end(const TrainingReport&) {}
+  virtual ~StepContext() = default;
+  virtual std::int64_t step() const = 0;  // 1-based
+  // Of this step; changing learning_rate or clip_norm before round() changes the update.
+  virtual RoundRequest& request() = 0;
+  // Forward, backward and update with the step's data. Once.
+  virtual Result<RoundOutcome> round() = 0;
+  // The loss of the step's own data, of each row too, with the parameters as they are: no gradient,
+  // no update.
+  virtual Result<RoundOutcome> evaluate() = 0;
 };
+// Returns what round() returned.
+using TrainStep = std::function<Result<RoundOutcome>(StepContext&)>;
 
 struct TrainerOptions {
-  std::shared_ptr<const Loss> loss;         // null: cross entropy
+  std::shared_ptr<const Loss> loss;         // null: cross entropy; evaluations measure it too
+  EvaluatorList evaluators;                 // beside those of eval.evaluators, with other names
+  TrainStep train_step;                     // none: round()
   const std::atomic<bool>* stop = nullptr;  // set it to end after the step under way
   bool only_evaluates = false;              // no training data, gradients or optimizer
   bool write_metrics = true;                // metrics.jsonl in the output directory
@@ -92,6 +48,7 @@ class Trainer {
  public:
   // Reads the model, the tokenizer and the data, divides the layers, checks that the plan fits and
   // that the schedule can end, and loads the parameters. Nothing has been written when this fails.
+  // The callbacks that the configuration asks for (callbacks.*, checkpoint.best) are added.
   static Result<Trainer> create(const RunConfig& config, TrainerOptions options = {});
   Trainer(Trainer&&) noexcept;
   ~Trainer();
@@ -101,6 +58,10 @@ class Trainer {
   // Loss and perplexity of the validation set with the parameters as they are; all there is to do
   // with options.only_evaluates.
   Result<EvaluationEvent> evaluate();
+  // Of every evaluator, validation first where there is validation data.
+  Result<std::vector<EvaluationEvent>> evaluate_all();
+  // The unscaled loss of each row of the validation set, in order.
+  Result<std::vector<double>> row_losses();
 
  private:
   struct Impl;

@@ -2,14 +2,19 @@
 // checkpoints and the model directory. What the trainer's loop stands on.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "actors/plan.hpp"
 #include "actors/run_setup.hpp"
+#include "actors/tuning_setup.hpp"
 #include "actors/world.hpp"
+#include "models/generator.hpp"
 #include "models/loss.hpp"
+#include "runtime/safetensors.hpp"
 
 namespace collie {
 
@@ -20,11 +25,39 @@ class TrainingGrid {
   static Result<std::unique_ptr<TrainingGrid>> create(const RunConfig& config, RunKind kind,
                                                       const std::shared_ptr<const Loss>& loss);
 
-  Result<RoundOutcome> round(const RoundRequest& request) { return world_->round(request); }
+  // next: see World::round.
+  Result<RoundOutcome> round(const RoundRequest& request,
+                             const std::optional<RoundRequest>& next = std::nullopt) {
+    COLLIE_TRY(RoundOutcome outcome, world_->round(request, next));
+    if (request.mode == Mode::train) {
+      gradient_scale_ = clip_scale(outcome.gradient_norm, request.clip_norm);
+    }
+    return outcome;
+  }
 
-  // Between rounds only. steps_done names the checkpoint; both return the path written.
-  Result<std::string> save_checkpoint(std::int64_t steps_done);
+  // One round without gradients over micro-batches of any data; `batches` is called on another
+  // thread. number: of the round in its evaluation, for messages.
+  using EvaluationBatches =
+      std::function<MicroBatch(int replica, int micro_batch, Allocator& memory)>;
+  Result<RoundOutcome> evaluate(std::int64_t number, EvaluationBatches batches);
+
+  // Between rounds only. steps_done names the checkpoint; both return the path written. In another
+  // directory than the run's nothing is pruned.
+  Result<std::string> save_checkpoint(std::int64_t steps_done,
+                                      const Json& callbacks = Json::object(),
+                                      const std::string& directory = {});
+  // Its parameters and optimizer state take the place of the present ones; the step does not.
+  Status load_checkpoint(const std::string& path);
+  const Json& callback_state() const { return callback_state_; }  // of the checkpoint resumed from
+  // The whole model on one stream of its own, with a copy of the parameters as they are.
+  Result<Generator> generator();
+  // The model's directory; of a tuned run the adapter's, and with tuning.save_merged the merged
+  // model's beside it.
   Result<std::string> save_model();
+  // A tuned run's: the adapter folded into the frozen weights, and these as they were before. A
+  // merged grid must not run rounds: its adapters would count twice.
+  Status merge_adapter();
+  Status unmerge_adapter();
   std::uint64_t parameter_hash();  // of replica 0
 
   const RunSetup& setup() const { return setup_; }
@@ -39,20 +72,32 @@ class TrainingGrid {
   Status plan(const PlanInputs& inputs);
   Status make_executors(RunKind kind, const std::shared_ptr<const Loss>& loss);
   Status fill_parameters();
+  // One shard's, from work submitted to its stream: the model, without adapters beside it.
+  Status fill_base(ModelExecutor& executor) const;
+  Status fill_adapter(ModelExecutor& executor) const;
+  Status on_streams(const std::function<Status(ModelExecutor&)>& work);
+  Result<std::string> write_model(const std::string& name);
+  Result<std::string> save_tuned();
+  Status save_fresh_base();
   Status resume(const Checkpoint& checkpoint);
   void warn_about_changes(const Checkpoint& checkpoint);
   void make_world();
   std::size_t replica_shards() const;
 
   RunSetup setup_;
+  std::optional<TensorDirectory> base_files_;  // of the model directory; none for a fresh model
+  std::optional<TunedBase> base_;              // what the adapter stands beside; none without one
   std::vector<std::unique_ptr<ModelExecutor>> owned_;
   Executors executors_;
   Allocator batch_memory_{"feeder"};
   std::unique_ptr<World> world_;  // after the executors, which must outlive it
+  double gradient_scale_ = 1.0;   // of the last step
   std::int64_t resumed_step_ = 0;
   std::string resumed_from_;
   std::vector<std::string> warnings_;
   std::size_t planned_bytes_ = 0;
+  Json callback_state_ = Json::object();
+  EvaluationBatches evaluation_batches_;  // of the round under way
 };
 
 }  // namespace collie

@@ -13,11 +13,21 @@ void WeightVersions::read(const VersionUse& use, Parameters& parameters) const {
 
 void WeightVersions::read_corrected(const VersionUse& use, bool is_forward, DelayPoint at,
                                     Stream& stream, Parameters& parameters) const {
-  read(use, parameters);
-  if (correction_ == nullptr || use.version != latest_) return;
+  if (!use.is_predicted) {
+    read(use, parameters);
+    if (correction_ == nullptr || use.version != latest_) return;
+  }
   at.updates_of_round = latest_;
   parameters.read_from(is_forward ? correction_->forward_weights(stream, parameters, at)
                                   : correction_->backward_weights(stream, parameters, at));
+}
+
+void WeightVersions::predict(const VersionUse& use, DelayPoint at, Stream& stream,
+                             Parameters& parameters) const {
+  COLLIE_CHECK(correction_ != nullptr && use.version == latest_, "predicts from version {}, not {}",
+               use.version, latest_);
+  at.updates_of_round = latest_;
+  correction_->predict(stream, parameters, at);
 }
 
 void WeightVersions::replace_latest(const VersionUse& use, DelayPoint at, Stream& stream,

@@ -26,6 +26,8 @@ class WeightVersions {
   // of the round is filled in.
   void read_corrected(const VersionUse& use, bool is_forward, DelayPoint at, Stream& stream,
                       Parameters& parameters) const;
+  // A PREDICT: the correction, of which there is one, makes what predicted uses read from now on.
+  void predict(const VersionUse& use, DelayPoint at, Stream& stream, Parameters& parameters) const;
   // An action has read its version.
   void finished(const VersionUse& use) {
     if (use.is_last) kept_.erase(use.version);

@@ -1,6 +1,7 @@
 #include "actors/world.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace collie {
 
@@ -17,6 +18,39 @@ void RankStreams::assign(int index, ModelExecutorOptions& options) {
   options.shared_stream = stream;
 }
 
+namespace {
+
+// The ranks of one pipeline, tensor shards included, wait for each other at a FENCE.
+void meet_at_fences(std::span<RankCoreConfig> pipeline) {
+  const bool has_fences = std::ranges::any_of(pipeline, [](const RankCoreConfig& config) {
+    return std::ranges::count(config.program, Verb::fence, &Action::verb) > 0;
+  });
+  if (!has_fences) return;
+  Exchange ranks{Purpose::fence, {}, 0};
+  for (const RankCoreConfig& config : pipeline) ranks.group.push_back(config.hosted.front().id);
+  for (RankCoreConfig& config : pipeline) {
+    config.fence = ranks;
+    ++ranks.rank;
+  }
+}
+
+// The ranks of one pipeline, tensor rank by tensor rank, hand partial norms on.
+void chain_norms(std::span<RankCoreConfig> pipeline, int tensor_shards) {
+  const auto shards = static_cast<std::size_t>(tensor_shards);
+  for (std::size_t i = 0; i < pipeline.size(); ++i) {
+    NormChain& chain = pipeline[i].norms;
+    chain.is_used = true;
+    chain.rank = static_cast<int>(i / shards);
+    chain.tensor = static_cast<int>(i % shards);
+    for (std::size_t peer = i - i % shards, end = peer + shards; peer < end; ++peer) {
+      chain.peers.push_back(pipeline[peer].hosted.front().id);
+    }
+    if (i + shards < pipeline.size()) chain.next = pipeline[i + shards].hosted.front().id;
+  }
+}
+
+}  // namespace
+
 std::vector<RankCoreConfig> rank_core_configs(const WorldOptions& options,
                                               const Executors& executors) {
   std::vector<RankCoreConfig> configs;
@@ -30,11 +64,19 @@ std::vector<RankCoreConfig> rank_core_configs(const WorldOptions& options,
     config.version_uses = std::move(rank.version_uses);
     // What is proved for messages that wait for their receiver holds for mailboxes with room.
     config.credit = std::max(1, options.schedule.channel.credit);
-    config.depth = options.grid.tp == 1 ? options.depth : 1;
+    config.depth = options.depth;
     config.hosted = std::move(rank.shards);
     for (HostedShard& shard : config.hosted) {
       const auto index = static_cast<std::size_t>(index_of(options.grid, shard.id));
       shard.exchanges = executors[index]->exchanges();
+      if (executors[index]->pauses_in_program()) config.depth = 1;
+    }
+  }
+  const auto of_pipeline = static_cast<std::size_t>(options.schedule.ranks() * options.grid.tp);
+  for (std::size_t first = 0; first < configs.size(); first += of_pipeline) {
+    meet_at_fences(std::span(configs).subspan(first, of_pipeline));
+    if (options.post_validates) {
+      chain_norms(std::span(configs).subspan(first, of_pipeline), options.grid.tp);
     }
   }
   return configs;

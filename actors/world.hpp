@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "actors/hosting.hpp"
@@ -17,8 +18,9 @@ namespace collie {
 struct WorldOptions {
   std::uint64_t run = 1;
   Grid grid;
-  Schedule schedule;  // for training rounds; grid is grid_of() it
-  int depth = 1;      // see RankCoreConfig
+  Schedule schedule;            // for training rounds; grid is grid_of() it
+  int depth = 1;                // see RankCoreConfig
+  bool post_validates = false;  // see protocol/post_validation.hpp; synchronous schedules only
   BatchSource batches;
 };
 
@@ -28,7 +30,11 @@ class World {
   // One training step or one evaluation, to its end. After non_finite the parameters are as they
   // were before the round and the next one may follow; any other error ends the world, and later
   // rounds return it again.
-  virtual Result<RoundOutcome> round(const RoundRequest& request) = 0;
+  // next: what will be asked for after it, if that is certain: see TrainerCore::begin. Without it
+  // the world is still when the round has ended, and what the executors hold is validated.
+  virtual Result<RoundOutcome> round(const RoundRequest& request,
+                                     const std::optional<RoundRequest>& next) = 0;
+  Result<RoundOutcome> round(const RoundRequest& request) { return round(request, std::nullopt); }
 };
 
 // Executors are borrowed, one for each shard in the order of index_of, and must outlive the world.

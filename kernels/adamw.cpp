@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/adamw_impl.hpp"
-#include "kernels/dispatch.hpp"
+#include "kernels/flat_update.hpp"
 
 namespace collie::kernels {
 
@@ -14,7 +14,7 @@ cpu::AdamWFactors factors_of(const AdamWStep& step) {
   const double correction1 = 1.0 - std::pow(step.beta1, count);
   const double correction2 = 1.0 - std::pow(step.beta2, count);
   return {.gradient = static_cast<float>(step.gradient_scale),
-          .decay = static_cast<float>(1.0 - step.learning_rate * step.weight_decay),
+          .decay = static_cast<float>(step.learning_rate * step.weight_decay),
           .keep_m = static_cast<float>(step.beta1),
           .take_m = static_cast<float>(1.0 - step.beta1),
           .keep_v = static_cast<float>(step.beta2),
@@ -29,19 +29,7 @@ cpu::AdamWFactors factors_of(const AdamWStep& step) {
 void adamw_step(Stream& stream, const AdamWStep& step, Tensor& param, const Tensor& grad, Tensor& m,
                 Tensor& v, Tensor& compute_copy) {
   COLLIE_CHECK(step.step >= 1, "AdamW step {} (the first is 1)", step.step);
-  require_dtype(param, DType::f32, "param");
-  for (const Tensor* other :
-       {&grad, static_cast<const Tensor*>(&m), static_cast<const Tensor*>(&v)}) {
-    require_dtype(*other, DType::f32, "grad, m and v");
-    COLLIE_CHECK(other->element_count() == param.element_count(), "AdamW over {} and {} elements",
-                 param.element_count(), other->element_count());
-  }
-  if (compute_copy) {
-    require_dtype(compute_copy, DType::bf16, "compute_copy");
-    COLLIE_CHECK(compute_copy.element_count() == param.element_count(),
-                 "compute_copy has {} elements, param {}", compute_copy.element_count(),
-                 param.element_count());
-  }
+  require_flat_update(param, grad, {&m, &v}, compute_copy);
   by_device(stream,
             [&] { cpu::adamw_step(stream, factors_of(step), param, grad, m, v, compute_copy); });
 }
@@ -49,10 +37,7 @@ void adamw_step(Stream& stream, const AdamWStep& step, Tensor& param, const Tens
 void adamw_direction(Stream& stream, const AdamWStep& step, const Tensor& param, const Tensor& m,
                      const Tensor& v, Tensor& out) {
   COLLIE_CHECK(step.step >= 1, "AdamW has no direction before its first step");
-  require_dtype(param, DType::f32, "param");
-  require_same(param, m, "param and m");
-  require_same(param, v, "param and v");
-  require_same(param, out, "param and out");
+  require_flat_update(param, out, {&m, &v}, Tensor());
   const auto count = static_cast<double>(step.step);
   const cpu::AdamWDirection factors{
       static_cast<float>(1.0 / (1.0 - std::pow(step.beta1, count))),

@@ -16,15 +16,16 @@ struct AdamWStep {
   std::int64_t step = 1;        // 1 for the first update: bias corrections are 1 - beta^step
 };
 
-// param, grad, m, v are flat f32 of the same length and updated in place (grad is only read);
-// compute_copy (bf16, may be undefined) receives the rounded new parameters.
+// param, grad, m, v are flat f32 of the same length and updated in place (grad is only read); m and
+// v may both be bf16: they are then rounded to nearest, ties to even, after each step. compute_copy
+// (bf16, may be undefined) receives the rounded new parameters.
 void adamw_step(Stream& stream, const AdamWStep& step, Tensor& param, const Tensor& grad, Tensor& m,
                 Tensor& v, Tensor& compute_copy);
 
 // Where the update after `step` updates is heading, per unit of learning rate and against its sign:
 // out = (m / (1 - beta1^step)) / (sqrt(v) / sqrt(1 - beta2^step) + epsilon) + weight_decay * param,
 // in plain C++ (see blend.hpp); the divisions by the corrections are products with their inverses.
-// Flat f32; reads beta1, beta2, epsilon, weight_decay and step alone.
+// Flat f32, m and v f32 or bf16; reads beta1, beta2, epsilon, weight_decay and step alone.
 void adamw_direction(Stream& stream, const AdamWStep& step, const Tensor& param, const Tensor& m,
                      const Tensor& v, Tensor& out);
 

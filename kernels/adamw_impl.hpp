@@ -8,7 +8,7 @@ namespace collie::kernels::cpu {
 // The constants of one step, in the order in which an element meets them.
 struct AdamWFactors {
   float gradient;  // grad *= gradient
-  float decay;     // param *= decay
+  float decay;     // param -= decay * param: 1 - decay would be rounded the same way each step
   float keep_m;    // m = keep_m * m + take_m * grad
   float take_m;
   float keep_v;  // v = keep_v * v + take_v * grad^2

@@ -31,6 +31,17 @@ void check_operands(const Tensor& qkv, const AttentionShape& shape, const Tensor
   require_shape(lse, {shape.batch, shape.heads.heads, shape.sequence}, "lse");
 }
 
+void check_slice(const Tensor& qkv, const AttentionShape& shape, std::int64_t begin,
+                 const Tensor& kv) {
+  require_dtype(kv, qkv.dtype(), "kv");
+  require_shape(kv, {kv.dim(0), 2 * shape.heads.kv_heads * shape.heads.head_dim}, "kv");
+  COLLIE_CHECK(shape.batch > 0 && kv.dim(0) % shape.batch == 0, "{} tokens of {} rows", kv.dim(0),
+               shape.batch);
+  COLLIE_CHECK(begin >= 0 && begin + shape.sequence <= kv.dim(0) / shape.batch,
+               "{} tokens from {} on of rows of {}", shape.sequence, begin,
+               kv.dim(0) / shape.batch);
+}
+
 }  // namespace
 
 void attention_forward(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
@@ -47,7 +58,34 @@ void attention_backward(Stream& stream, const Tensor& dcontext, const Tensor& qk
   require_same(dqkv, qkv, "dqkv and qkv");
   COLLIE_CHECK(!dqkv.shares_buffer_with(qkv) || dqkv.raw() != qkv.raw(), "dqkv must not be qkv");
   by_device(stream, [&] {
-    cpu::attention_backward(stream, dcontext, qkv, context, lse, shape, positions_t, dqkv);
+    cpu::attention_backward(stream, {&dcontext, &qkv, &context, &lse, &positions_t, &dqkv, shape});
+  });
+}
+
+void attention_slice_forward(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
+                             std::int64_t begin, const Tensor& positions_t, Tensor& kv,
+                             Tensor& context, Tensor& lse) {
+  check_operands(qkv, shape, positions_t, context, lse);
+  check_slice(qkv, shape, begin, kv);
+  by_device(stream, [&] {
+    cpu::attention_slice_forward(stream, qkv, shape, begin, positions_t, kv, context, lse);
+  });
+}
+
+void attention_slice_backward(Stream& stream, const Tensor& dcontext, const Tensor& qkv,
+                              const Tensor& context, const Tensor& lse, const AttentionShape& shape,
+                              std::int64_t begin, const Tensor& positions_t, const Tensor& kv,
+                              Tensor& dkv, Tensor& dqkv) {
+  check_operands(qkv, shape, positions_t, context, lse);
+  check_slice(qkv, shape, begin, kv);
+  require_same(dcontext, context, "dcontext and context");
+  require_same(dqkv, qkv, "dqkv and qkv");
+  require_dtype(dkv, DType::f32, "dkv");
+  require_shape(dkv, kv.shape(), "dkv");
+  COLLIE_CHECK(!dqkv.shares_buffer_with(qkv) || dqkv.raw() != qkv.raw(), "dqkv must not be qkv");
+  by_device(stream, [&] {
+    cpu::attention_backward(
+        stream, {&dcontext, &qkv, &context, &lse, &positions_t, &dqkv, shape, &kv, &dkv, begin});
   });
 }
 

@@ -30,6 +30,22 @@ void attention_backward(Stream& stream, const Tensor& dcontext, const Tensor& qk
                         const Tensor& context, const Tensor& lse, const AttentionShape& shape,
                         const Tensor& positions_t, Tensor& dqkv);
 
+// A slice: tokens [begin, begin + S) of longer rows, W tokens each, whose slices go forward from
+// the first to the last and back from the last to the first (Seq1F1B, Sun et al. 2024, section 3).
+// They share kv[B * W, 2 * G * K] (dtype of qkv; keys then values of a token), where a slice's
+// forward writes its own tokens' and reads those of all tokens up to them, and dkv (f32, the same
+// shape): the last slice's backward sets it, each other adds to the keys and values that its
+// queries saw. So a slice's own part of dkv is complete in its own backward, which hands it on in
+// dqkv. Key and value gradients are then sums of sums over slices: equal to attention_backward's of
+// whole rows within float32 rounding, and to themselves to the last bit.
+void attention_slice_forward(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
+                             std::int64_t begin, const Tensor& positions_t, Tensor& kv,
+                             Tensor& context, Tensor& lse);
+void attention_slice_backward(Stream& stream, const Tensor& dcontext, const Tensor& qkv,
+                              const Tensor& context, const Tensor& lse, const AttentionShape& shape,
+                              std::int64_t begin, const Tensor& positions_t, const Tensor& kv,
+                              Tensor& dkv, Tensor& dqkv);
+
 // One row's key/value cache of one layer: [capacity, 2 * G * K], keys then values of a token.
 // Appends the keys and values of the n new tokens in qkv[n, (H + 2G) * K] (already rotated) at
 // cache row `length`, then attends: context[n, H * K].

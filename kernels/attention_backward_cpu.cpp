@@ -32,7 +32,7 @@ struct BackwardScratch {
 
   BackwardScratch(Stream& stream, int lane, const AttentionBackwardJob& job) {
     const std::int64_t ld = padded_head_dim(job.head_dim());
-    const std::int64_t rows = job.shape.sequence;
+    const std::int64_t rows = job.key_count();
     const std::int64_t floats = 6 * block_size * ld + 2 * block_size * block_size + 4 * rows * ld;
     ScratchCutter cutter(stream.scratch(lane, static_cast<std::size_t>(4 * floats + 4096)));
     QuerySide& q = query_side;
@@ -84,8 +84,8 @@ HWY_NOINLINE void load_queries(const AttentionBackwardJob& job, std::int64_t row
   for (std::int64_t q = 0; q < block_size; ++q) {
     s.lse[q] = q < count ? lse[q] * log2_e : 1e30F;  // no weight past the last query
   }
-  find_visible(job.positions_t->data<std::int32_t>() + row * job.shape.sequence, job.shape.window,
-               query, count, s.visible);
+  find_visible(job.positions_t->data<std::int32_t>() + token, job.shape.window,
+               job.query_offset + query, count, s.visible);
 }
 
 // scores -> weights P, dP -> dS = P * (dP - D).
@@ -148,7 +148,7 @@ void backward_queries(const AttentionBackwardJob& job, std::int64_t row, std::in
   const std::int64_t begin = s.visible.key_begin / block_size * block_size;
   for (std::int64_t key = begin; key < s.visible.key_end; key += block_size) {
     backward_block(job, scratch.key_side, key, std::min(block_size, s.visible.key_end - key), count,
-                   key == begin, key == query, s);
+                   key == begin, key == job.query_offset + query, s);
   }
   transpose(s.dqueries_t, block_size, (heads.head_dim + 3) / 4 * 4, block_size, job.shape.scale,
             s.context, ld);
@@ -169,17 +169,16 @@ void backward_chunk(Stream& stream, const AttentionBackwardJob& job, std::int64_
   const std::int64_t row_group = index / job.chunks;
   const std::int64_t row = row_group / heads.kv_heads;
   const std::int64_t group = row_group % heads.kv_heads;
-  const std::int64_t sequence = job.shape.sequence;
+  const std::int64_t sequence = job.key_count();
   BackwardScratch scratch(stream, lane, job);
   KeySide& keys = scratch.key_side;
   if (job.partials != nullptr) {
     keys.dkeys = job.partials + index * 2 * sequence * ld;
     keys.dvalues = keys.dkeys + sequence * ld;
   }
-  const T* const from = job.qkv->data<T>() + row * sequence * heads.packed_width() +
-                        (heads.heads + group) * heads.head_dim;
-  pack_rows(from, heads.packed_width(), sequence, heads.head_dim, keys.keys, ld, sequence);
-  pack_rows(from + heads.kv_heads * heads.head_dim, heads.packed_width(), sequence, heads.head_dim,
+  const T* const from = job.keys<T>(row, group);
+  pack_rows(from, job.key_stride(), sequence, heads.head_dim, keys.keys, ld, sequence);
+  pack_rows(from + heads.kv_heads * heads.head_dim, job.key_stride(), sequence, heads.head_dim,
             keys.values, ld, sequence);
   std::memset(keys.dkeys, 0, static_cast<std::size_t>(sequence * ld) * sizeof(float));
   std::memset(keys.dvalues, 0, static_cast<std::size_t>(sequence * ld) * sizeof(float));
@@ -192,7 +191,7 @@ void backward_chunk(Stream& stream, const AttentionBackwardJob& job, std::int64_
                         scratch);
   }
   if (job.partials == nullptr) {
-    store_key_gradients<T>(job, row, group, keys.dkeys, keys.dvalues);
+    store_key_gradients<T>(job, row, group, 0, sequence, keys.dkeys, keys.dvalues);
   }
 }
 
@@ -217,24 +216,21 @@ namespace collie::kernels {
 
 HWY_EXPORT(attention_backward_any);
 
-void cpu::attention_backward(Stream& stream, const Tensor& dcontext, const Tensor& qkv,
-                             const Tensor& context, const Tensor& lse, const AttentionShape& shape,
-                             const Tensor& positions_t, Tensor& dqkv) {
-  const HeadShape& heads = shape.heads;
-  const std::int64_t row_groups = shape.batch * heads.kv_heads;
-  if (row_groups * shape.sequence == 0) return;
-  AttentionBackwardJob job{&dcontext, &qkv, &context, &lse, &positions_t, &dqkv, shape};
+void cpu::attention_backward(Stream& stream, AttentionBackwardJob job) {
+  const HeadShape& heads = job.shape.heads;
+  const std::int64_t row_groups = job.shape.batch * heads.kv_heads;
+  if (row_groups * job.shape.sequence == 0) return;
   // With fewer heads than this, a head's blocks of queries are cut into chunks that run side by
   // side.
   constexpr std::int64_t tasks_wanted = 16;
   job.chunks = std::min(job.units(), ceil_div(tasks_wanted, row_groups));
   Tensor partials;
   if (job.chunks > 1) {
-    partials = stream.allocate(
-        DType::f32, {row_groups * job.chunks, 2 * shape.sequence, padded_head_dim(heads.head_dim)});
+    partials = stream.allocate(DType::f32, {row_groups * job.chunks, 2 * job.key_count(),
+                                            padded_head_dim(heads.head_dim)});
     job.partials = partials.mutable_data<float>();
   }
-  if (qkv.dtype() == DType::bf16 && attention_backward_dots(stream, job)) return;
+  if (job.qkv->dtype() == DType::bf16 && attention_backward_dots(stream, job)) return;
   HWY_DYNAMIC_DISPATCH(attention_backward_any)(stream, job);
 }
 

@@ -53,15 +53,17 @@ struct Visible {
   }
 };
 
-// Queries [query, query + count) of one row; positions may be null (one document). Columns past
-// `count` are given the visibility of the last query, so that they stay finite.
+// `count` queries of one row, the first with index `query` among the keys and position
+// positions[0]; positions may be null (one document). Columns past `count` are given the visibility
+// of the last query, so that they stay finite.
 HWY_INLINE void find_visible(const std::int32_t* positions, std::int64_t window, std::int64_t query,
                              std::int64_t count, Visible& visible) {
   visible.key_begin = query + count;
   visible.all_begin = 0;
   for (std::int64_t q = 0; q < block_size; ++q) {
-    const std::int64_t index = query + std::min(q, count - 1);
-    std::int64_t first = positions == nullptr ? 0 : index - positions[index];
+    const std::int64_t at = std::min(q, count - 1);
+    const std::int64_t index = query + at;
+    std::int64_t first = positions == nullptr ? 0 : index - positions[at];
     if (window > 0) first = std::max(first, index - window + 1);
     first = std::clamp<std::int64_t>(first, 0, index);
     visible.first_key[q] = static_cast<std::int32_t>(first);

@@ -109,8 +109,8 @@ void forward_block(Stream& stream, const AttentionForwardJob<T>& job, std::int64
   std::fill_n(s.maximum, block_size, -1e30F);  // finite: -infinity - -infinity is a NaN
   std::fill_n(s.total, block_size, 0.0F);
   const std::int64_t index = job.query_offset + query;
-  find_visible(job.positions == nullptr ? nullptr : job.positions + row * job.key_count, job.window,
-               index, count, s.visible);
+  find_visible(job.positions == nullptr ? nullptr : job.positions + row * job.query_count + query,
+               job.window, index, count, s.visible);
   const std::int64_t first = s.visible.key_begin / block_size * block_size;
   const std::int64_t offset = row * job.key_batch_stride + group * head_dim;
   for (std::int64_t key = first; key < s.visible.key_end; key += block_size) {
@@ -180,7 +180,7 @@ void forward(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
   job.query_batch_stride = job.key_batch_stride = shape.sequence * width;
   job.query_stride = job.key_stride = width;
   job.batch = shape.batch;
-  job.query_count = job.key_count = shape.sequence;
+  job.query_count = shape.sequence;
   job.heads = heads;
   job.scale = shape.scale;
   job.window = shape.window;
@@ -190,25 +190,40 @@ void forward(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
   run(stream, job);
 }
 
+// Queries from `begin` on of rows whose keys and values, their own included, are in kv.
 template <class T>
-void prefill(Stream& stream, const Tensor& qkv, const AttentionShape& shape, const Tensor& cache,
-             std::int64_t length, Tensor& context) {
+void forward_on_cache(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
+                      std::int64_t begin, const Tensor& kv, const std::int32_t* positions,
+                      Tensor& context, float* lse) {
   const HeadShape& heads = shape.heads;
   AttentionForwardJob<T> job{};
   job.queries = qkv.data<T>();
-  job.keys = cache.data<T>();
+  job.keys = kv.data<T>();
   job.values = job.keys + heads.kv_heads * heads.head_dim;
   job.query_stride = heads.packed_width();
   job.key_stride = 2 * heads.kv_heads * heads.head_dim;
-  job.batch = 1;
-  job.query_count = qkv.dim(0);
-  job.query_offset = length;
-  job.key_count = length + job.query_count;
+  job.query_batch_stride = shape.sequence * job.query_stride;
+  job.key_batch_stride = kv.dim(0) / shape.batch * job.key_stride;
+  job.batch = shape.batch;
+  job.query_count = shape.sequence;
+  job.query_offset = begin;
   job.heads = heads;
   job.scale = shape.scale;
   job.window = shape.window;
+  job.positions = positions;
   job.context = context.mutable_data<T>();
+  job.lse = lse;
   run(stream, job);
+}
+
+void forward_on_cache_any(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
+                          std::int64_t begin, const Tensor& kv, const std::int32_t* positions,
+                          Tensor& context, float* lse) {
+  if (qkv.dtype() == DType::f32) {
+    forward_on_cache<float>(stream, qkv, shape, begin, kv, positions, context, lse);
+  } else {
+    forward_on_cache<BFloat16>(stream, qkv, shape, begin, kv, positions, context, lse);
+  }
 }
 
 }  // namespace
@@ -224,11 +239,23 @@ void cpu::attention_forward(Stream& stream, const Tensor& qkv, const AttentionSh
 
 void cpu::attention_prefill(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
                             const Tensor& cache, std::int64_t length, Tensor& context) {
-  if (qkv.dtype() == DType::f32) {
-    prefill<float>(stream, qkv, shape, cache, length, context);
-  } else {
-    prefill<BFloat16>(stream, qkv, shape, cache, length, context);
+  AttentionShape one_row = shape;
+  one_row.batch = 1;
+  one_row.sequence = qkv.dim(0);
+  forward_on_cache_any(stream, qkv, one_row, length, cache, nullptr, context, nullptr);
+}
+
+void cpu::attention_slice_forward(Stream& stream, const Tensor& qkv, const AttentionShape& shape,
+                                  std::int64_t begin, const Tensor& positions_t, Tensor& kv,
+                                  Tensor& context, Tensor& lse) {
+  const std::int64_t whole = kv.dim(0) / shape.batch;
+  for (std::int64_t row = 0; row < shape.batch; ++row) {
+    Tensor cache = kv.rows(row * whole, (row + 1) * whole);
+    append_to_cache(qkv.rows(row * shape.sequence, (row + 1) * shape.sequence), shape.heads, cache,
+                    begin);
   }
+  forward_on_cache_any(stream, qkv, shape, begin, kv, positions_t.data<std::int32_t>(), context,
+                       lse.mutable_data<float>());
 }
 
 }  // namespace collie::kernels

@@ -45,7 +45,7 @@ struct DotBackwardScratch {
     const std::int64_t ld = padded_head_dim(job.head_dim());
     const std::int64_t block = block_size * ld;
     const std::int64_t square = block_size * block_size;
-    const std::int64_t rows = (job.shape.sequence + 1) / 2 * 2 * ld;
+    const std::int64_t rows = (job.key_count() + 1) / 2 * 2 * ld;
     const std::int64_t bytes =
         2 * (4 * block + 3 * square + rows) + 4 * (2 * square + block) + 4 * 2 * rows;
     ScratchCutter cutter(stream.scratch(lane, static_cast<std::size_t>(bytes + 4096)));
@@ -97,8 +97,8 @@ HWY_NOINLINE void load_query_units(const AttentionBackwardJob& job, std::int64_t
     s.delta[q] = sum_lanes(sum);
     s.lse[q] = q < count ? lse[q] * log2_e : 1e30F;  // no weight past the last query
   }
-  find_visible(job.positions_t->data<std::int32_t>() + row * job.shape.sequence, job.shape.window,
-               query, count, s.visible);
+  find_visible(job.positions_t->data<std::int32_t>() + token, job.shape.window,
+               job.query_offset + query, count, s.visible);
 }
 
 // Weights P and dS = P * (dP - D) of 32 queries and one key; returns dS.
@@ -181,7 +181,7 @@ void dot_backward_queries(const AttentionBackwardJob& job, std::int64_t row, std
   const std::int64_t begin = s.visible.key_begin / block_size * block_size;
   for (std::int64_t key = begin; key < s.visible.key_end; key += block_size) {
     dot_backward_block(job, scratch.keys, key, std::min(block_size, s.visible.key_end - key), count,
-                       key == begin, key == query, s);
+                       key == begin, key == job.query_offset + query, s);
   }
   const std::int64_t token = row * job.shape.sequence + query;
   BFloat16* const dqueries =
@@ -199,16 +199,15 @@ void dot_backward_chunk(Stream& stream, const AttentionBackwardJob& job, std::in
   const std::int64_t ld = padded_head_dim(heads.head_dim);
   const std::int64_t row = index / job.chunks / heads.kv_heads;
   const std::int64_t group = index / job.chunks % heads.kv_heads;
-  const std::int64_t sequence = job.shape.sequence;
+  const std::int64_t sequence = job.key_count();
   DotBackwardScratch scratch(stream, lane, job);
   DotKeys& keys = scratch.keys;
   if (job.partials != nullptr) {
     keys.dkeys = job.partials + index * 2 * sequence * ld;
     keys.dvalues = keys.dkeys + sequence * ld;
   }
-  keys.stride = heads.packed_width();
-  keys.keys = job.qkv->data<BFloat16>() + row * sequence * keys.stride +
-              (heads.heads + group) * heads.head_dim;
+  keys.stride = job.key_stride();
+  keys.keys = job.keys<BFloat16>(row, group);
   keys.values = keys.keys + heads.kv_heads * heads.head_dim;
   pair_rows(keys.keys, keys.stride, sequence, heads.head_dim, ld, keys.key_pairs);
   std::memset(keys.dkeys, 0, static_cast<std::size_t>(sequence * ld) * sizeof(float));
@@ -221,7 +220,7 @@ void dot_backward_chunk(Stream& stream, const AttentionBackwardJob& job, std::in
                          unit % job.blocks() * block_size, scratch);
   }
   if (job.partials == nullptr) {
-    store_key_gradients<BFloat16>(job, row, group, keys.dkeys, keys.dvalues);
+    store_key_gradients<BFloat16>(job, row, group, 0, sequence, keys.dkeys, keys.dvalues);
   }
 }
 

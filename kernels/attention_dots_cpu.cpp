@@ -114,8 +114,8 @@ void dot_forward_block(Stream& stream, const Job& job, std::int64_t row, std::in
   std::fill_n(s.maximum, block_size, -1e30F);  // finite: -infinity - -infinity is a NaN
   std::fill_n(s.total, block_size, 0.0F);
   const std::int64_t index = job.query_offset + query;
-  find_visible(job.positions == nullptr ? nullptr : job.positions + row * job.key_count, job.window,
-               index, count, s.visible);
+  find_visible(job.positions == nullptr ? nullptr : job.positions + row * job.query_count + query,
+               job.window, index, count, s.visible);
   const std::int64_t first = s.visible.key_begin / block_size * block_size;
   const std::int64_t offset = row * job.key_batch_stride + group * head_dim;
   for (std::int64_t key = first; key < s.visible.key_end; key += block_size) {

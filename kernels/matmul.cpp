@@ -119,4 +119,10 @@ void linear_backward_weight(Stream& stream, const Tensor& dy_tn, const Tensor& x
   });
 }
 
+void linear_backward_bias(Stream& stream, const Tensor& dy_tn, Tensor& db_n, bool accumulate) {
+  require_matrix(dy_tn, "dy");
+  require_like(db_n, DType::f32, {dy_tn.dim(1)}, "db");
+  by_device(stream, [&] { cpu::column_sums(stream, dy_tn, db_n, accumulate); });
+}
+
 }  // namespace collie::kernels

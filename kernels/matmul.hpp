@@ -22,4 +22,7 @@ void linear_backward_input(Stream& stream, const Tensor& dy_tn, const Tensor& w_
 void linear_backward_weight(Stream& stream, const Tensor& dy_tn, const Tensor& x_tk, Tensor& dw_nk,
                             Tensor& db_n, bool accumulate);
 
+// db[N] (f32) = or += column sums of dy, where the weight is frozen.
+void linear_backward_bias(Stream& stream, const Tensor& dy_tn, Tensor& db_n, bool accumulate);
+
 }  // namespace collie::kernels

@@ -6,7 +6,9 @@
 namespace collie::kernels::cpu {
 
 struct SgdFactors {
-  float rate, momentum, decay, gradient;
+  float rate, momentum, take, decay, gradient, clip;
+  float shrunk_by;  // 1 - shrink
+  bool nesterov, clips;
 };
 
 void sgd_step(Stream& stream, const SgdFactors& factors, Tensor& param, const Tensor& grad,

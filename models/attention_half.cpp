@@ -2,14 +2,18 @@
 // projection; cut by heads.
 #include <cmath>
 
-#include "kernels/matmul.hpp"
+#include "kernels/virtual_tokens.hpp"
 #include "models/decoder.hpp"
+#include "models/linear.hpp"
+#include "models/peft/bottleneck.hpp"
 
 namespace collie {
 
 namespace {
 
 enum Slot : std::size_t {
+  slot_squares,  // DoRA's, of the last product; it and the next: kept even where all is recomputed
+  slot_delta,    // what went into the bottleneck
   slot_h,
   slot_rstd,
   slot_mean,
@@ -36,49 +40,56 @@ class AttentionHalf final : public Segment {
       : model_(model),
         norm_(model, prefix + "norm"),
         heads_(local_heads(model)),
-        qkv_(require_parameter(model.parameters, prefix + "q")),
-        qkv_bias_(model.parameters.find(prefix + "q_bias")),
+        qkv_(model, prefix + "q", 3, Linear::Cut::output),
         q_norm_(model.parameters.find(prefix + "q_norm")),
         k_norm_(model.parameters.find(prefix + "k_norm")),
-        o_(require_parameter(model.parameters, prefix + "o")),
-        o_bias_(model.parameters.find(prefix + "o_bias")),
+        prefix_k_(model.parameters.find(prefix + "prefix_k")),
+        prefix_v_(model.parameters.find(prefix + "prefix_v")),
+        o_(model, prefix + "o", 1, Linear::Cut::input),
+        bottleneck_(model, prefix),
         cache_index_(static_cast<std::size_t>(cache_index)) {}
 
   Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) override {
     std::vector<Tensor> slots = inside(context, hidden);
     hidden = Hidden();
-    Tensor partial_td = project_out(context, slots[slot_context]);
+    slots[slot_squares] = o_.row_squares(context);
+    if (slots[slot_squares]) co_yield sum_over_shards(slots[slot_squares]);
+    Tensor partial_td = o_.forward(context, slots[slot_context], slots[slot_squares]);
     const Tensor h_td = slots[slot_h];
     keep(context, saved, std::move(slots));
     co_yield sum_over_shards(partial_td);
     hidden.x_td = h_td;
-    hidden.delta_td = partial_td;
+    hidden.delta_td = bottleneck_.forward(context, partial_td, saved, slot_delta);
+  }
+
+  void recompute(SegmentContext& context, Saved& saved) override {
+    if (!saved.complete) {
+      std::vector<Tensor> slots = inside(context, {saved.slots[slot_h], Tensor()});
+      slots[slot_squares] = saved.slots[slot_squares];
+      slots[slot_delta] = saved.slots[slot_delta];
+      saved.slots = std::move(slots);
+    }
+    saved.complete = true;
   }
 
   Steps backward_input(SegmentContext& context, Saved& saved, Tensor& gradient_td) override {
-    if (!saved.complete) saved.slots = inside(context, {saved.slots[slot_h], Tensor()});
+    recompute(context, saved);
     std::vector<Tensor>& slots = saved.slots;
-    slots[slot_dy] = gradient_td;
+    slots[slot_dy] = bottleneck_.backward(context, gradient_td, slots[slot_delta]);
+    slots[slot_delta].reset();
     Tensor dn_td = backward_inside(context, slots);
     co_yield sum_over_shards(dn_td);
     const Norm::Output normed{slots[slot_h], Tensor(), slots[slot_rstd], slots[slot_mean]};
-    gradient_td = norm_.backward(context, dn_td, normed, slots[slot_dy]);
+    gradient_td = norm_.backward(context, dn_td, normed, gradient_td);
     for (const Slot done : {slot_h, slot_rstd, slot_mean}) slots[done].reset();
   }
 
   void backward_weight(SegmentContext& context, Saved& saved) override {
     std::vector<Tensor>& slots = saved.slots;
-    Parameters& parameters = model_.parameters;
-    Tensor d_o = parameters.gradient(o_);
-    Tensor d_o_bias = o_bias_ >= 0 ? parameters.gradient(o_bias_) : Tensor();
-    kernels::linear_backward_weight(context.stream, slots[slot_dy], slots[slot_context], d_o,
-                                    d_o_bias, context.accumulate_weight);
+    o_.backward_weight(context, slots[slot_dy], slots[slot_context], slots[slot_squares]);
     slots[slot_dy].reset();
     slots[slot_context].reset();
-    Tensor d_qkv = parameters.gradient_rows(qkv_, 3);
-    Tensor d_qkv_bias = qkv_bias_ >= 0 ? parameters.gradient_rows(qkv_bias_, 3) : Tensor();
-    kernels::linear_backward_weight(context.stream, slots[slot_qkv], slots[slot_n], d_qkv,
-                                    d_qkv_bias, context.accumulate_weight);
+    qkv_.backward_weight(context, slots[slot_qkv], slots[slot_n]);
     slots.clear();
   }
 
@@ -94,13 +105,14 @@ class AttentionHalf final : public Segment {
   std::vector<Tensor> inside(SegmentContext& context, const Hidden& hidden) {
     std::vector<Tensor> slots(slot_count);
     Norm::Output normed = norm_.forward(context, hidden);
-    slots[slot_qkv] = project_in(context, normed.y_td);
+    slots[slot_qkv] = qkv_.forward(context, normed.y_td);
     if (q_norm_ >= 0) normalise_heads(context, slots);
     if (rotates()) {
       const kernels::RopeTable& table = model_.rotary.at_least(positions_needed(context));
       kernels::rope_forward(context.stream, slots[slot_qkv], heads_, table,
                             context.batch.positions_t);
     }
+    if (prefix_k_ >= 0) place_prefix(context, slots[slot_qkv]);
     attend(context, slots);
     slots[slot_h] = normed.h_td;
     slots[slot_rstd] = normed.rstd_t;
@@ -111,16 +123,32 @@ class AttentionHalf final : public Segment {
 
   std::int64_t positions_needed(const SegmentContext& context) const {
     const bool cached = context.mode == Mode::generate;
-    return context.batch.sequence + (cached ? (*context.caches)[cache_index_].length : 0);
+    return context.batch.slice.begin + context.batch.sequence +
+           (cached ? (*context.caches)[cache_index_].length : 0);
   }
 
-  Tensor project_in(SegmentContext& context, const Tensor& n_td) const {
-    const Tensor weight = model_.parameters.compute_rows(qkv_, 3);
-    const Tensor bias = qkv_bias_ >= 0 ? model_.parameters.compute_rows(qkv_bias_, 3) : Tensor();
-    Tensor qkv = context.stream.allocate(n_td.dtype(), {n_td.dim(0), weight.dim(0)});
-    kernels::linear_forward(context.stream, n_td, weight, bias, qkv);
-    return qkv;
+  // Prefix tuning (Li & Liang 2021): trained keys and values, not rotated, in place of those of the
+  // virtual tokens before each document, which nobody sees otherwise.
+  void place_prefix(SegmentContext& context, Tensor& qkv) const {
+    const Tensor& positions_t = context.batch.positions_t;
+    kernels::place_prefix(context.stream, model_.parameters.compute(prefix_k_), positions_t,
+                          key_column(), qkv);
+    kernels::place_prefix(context.stream, model_.parameters.compute(prefix_v_), positions_t,
+                          key_column() + heads_.kv_heads * heads_.head_dim, qkv);
   }
+
+  void backward_prefix(SegmentContext& context, Tensor& dqkv) const {
+    const Tensor& positions_t = context.batch.positions_t;
+    Tensor dkeys = model_.parameters.gradient(prefix_k_);
+    Tensor dvalues = model_.parameters.gradient(prefix_v_);
+    kernels::take_prefix_gradient(context.stream, positions_t, key_column(), dqkv, dkeys,
+                                  context.accumulate_input);
+    kernels::take_prefix_gradient(context.stream, positions_t,
+                                  key_column() + heads_.kv_heads * heads_.head_dim, dqkv, dvalues,
+                                  context.accumulate_input);
+  }
+
+  std::int64_t key_column() const { return heads_.heads * heads_.head_dim; }
 
   void normalise_heads(SegmentContext& context, std::vector<Tensor>& slots) const {
     Tensor& qkv = slots[slot_qkv];
@@ -148,23 +176,47 @@ class AttentionHalf final : public Segment {
     }
     slots[slot_lse] =
         context.stream.allocate(DType::f32, {batch.rows, heads_.heads, batch.sequence});
+    if (context.slices != nullptr) return attend_in_slices(context, slots);
     kernels::attention_forward(context.stream, qkv, shape(batch), batch.positions_t, out,
                                slots[slot_lse]);
   }
 
-  // The bias enters through the first shard's part, so the sum over shards has it once.
-  Tensor project_out(SegmentContext& context, const Tensor& attended) const {
-    const bool adds_bias = o_bias_ >= 0 && model_.slice.tp_rank == 0;
-    const Tensor weight = model_.parameters.compute(o_);
-    const Tensor bias = adds_bias ? model_.parameters.compute(o_bias_) : Tensor();
-    Tensor partial_td = context.stream.allocate(attended.dtype(), {attended.dim(0), weight.dim(0)});
-    kernels::linear_forward(context.stream, attended, weight, bias, partial_td);
-    return partial_td;
+  // Keys and values of the slices before this one stand in the cache; run again (recompute), it
+  // writes the same of its own.
+  void attend_in_slices(SegmentContext& context, std::vector<Tensor>& slots) const {
+    const MicroBatch& batch = context.batch;
+    SliceCache& cache = (*context.slices)[cache_index_];
+    if (!cache.kv) cache.kv = allocate_slice_cache(context, slots[slot_qkv].dtype());
+    kernels::attention_slice_forward(context.stream, slots[slot_qkv], shape(batch),
+                                     batch.slice.begin, batch.positions_t, cache.kv,
+                                     slots[slot_context], slots[slot_lse]);
+  }
+
+  Tensor allocate_slice_cache(SegmentContext& context, DType dtype) const {
+    const MicroBatch& batch = context.batch;
+    return context.stream.allocate(
+        dtype, {batch.rows * batch.slice.whole, 2 * heads_.kv_heads * heads_.head_dim});
+  }
+
+  void attend_back(SegmentContext& context, const std::vector<Tensor>& slots,
+                   const Tensor& dcontext, Tensor& dqkv) const {
+    const MicroBatch& batch = context.batch;
+    if (context.slices == nullptr) {
+      kernels::attention_backward(context.stream, dcontext, slots[slot_qkv], slots[slot_context],
+                                  slots[slot_lse], shape(batch), batch.positions_t, dqkv);
+      return;
+    }
+    SliceCache& cache = (*context.slices)[cache_index_];
+    if (!cache.dkv) cache.dkv = allocate_slice_cache(context, DType::f32);
+    kernels::attention_slice_backward(
+        context.stream, dcontext, slots[slot_qkv], slots[slot_context], slots[slot_lse],
+        shape(batch), batch.slice.begin, batch.positions_t, cache.kv, cache.dkv, dqkv);
+    if (batch.slice.index == 0) cache = SliceCache();
   }
 
   void keep(SegmentContext& context, Saved& saved, std::vector<Tensor> slots) const {
     if (context.mode != Mode::train) return;
-    saved.complete = model_.options.recompute == Recompute::none;
+    saved.complete = !context.keeps_input && model_.options.recompute == Recompute::none;
     if (!saved.complete) slots.resize(slot_h + 1);
     saved.slots = std::move(slots);
   }
@@ -173,28 +225,26 @@ class AttentionHalf final : public Segment {
   Tensor backward_inside(SegmentContext& context, std::vector<Tensor>& slots) const {
     Stream& stream = context.stream;
     const Tensor& dy_td = slots[slot_dy];
-    Tensor dcontext = stream.allocate(dy_td.dtype(), slots[slot_context].shape());
-    kernels::linear_backward_input(stream, dy_td, model_.parameters.compute(o_), dcontext);
+    const Tensor dcontext =
+        o_.backward_input(context, dy_td, slots[slot_context], slots[slot_squares]);
     Tensor dqkv = stream.allocate(dy_td.dtype(), slots[slot_qkv].shape());
-    kernels::attention_backward(stream, dcontext, slots[slot_qkv], slots[slot_context],
-                                slots[slot_lse], shape(context.batch), context.batch.positions_t,
-                                dqkv);
+    attend_back(context, slots, dcontext, dqkv);
+    if (prefix_k_ >= 0) backward_prefix(context, dqkv);
     slots[slot_qkv] = dqkv;
     slots[slot_lse].reset();
     if (rotates()) {
-      kernels::rope_backward(stream, dqkv, heads_, model_.rotary.at_least(context.batch.sequence),
+      kernels::rope_backward(stream, dqkv, heads_,
+                             model_.rotary.at_least(positions_needed(context)),
                              context.batch.positions_t);
     }
     if (q_norm_ >= 0) backward_heads(context, slots);
-    Tensor dn_td = stream.allocate(dy_td.dtype(), dy_td.shape());
-    kernels::linear_backward_input(stream, dqkv, model_.parameters.compute_rows(qkv_, 3), dn_td);
-    return dn_td;
+    return qkv_.backward_input(context, dqkv, slots[slot_n]);
   }
 
   void backward_heads(SegmentContext& context, std::vector<Tensor>& slots) const {
     Parameters& parameters = model_.parameters;
-    Tensor dq_gain = parameters.gradient(q_norm_);
-    Tensor dk_gain = parameters.gradient(k_norm_);
+    Tensor dq_gain = gradient_or_scratch(context, parameters, q_norm_);
+    Tensor dk_gain = gradient_or_scratch(context, parameters, k_norm_);
     kernels::qk_norm_backward(context.stream, slots[slot_qkv], heads_, parameters.compute(q_norm_),
                               parameters.compute(k_norm_), slots[slot_raw_qk], slots[slot_qk_rstd],
                               dq_gain, dk_gain, context.accumulate_input);
@@ -205,9 +255,11 @@ class AttentionHalf final : public Segment {
   ShardModel model_;
   Norm norm_;
   kernels::HeadShape heads_;  // of this shard
-  int qkv_, qkv_bias_;
+  Linear qkv_;
   int q_norm_, k_norm_;
-  int o_, o_bias_;
+  int prefix_k_, prefix_v_;
+  Linear o_;
+  Bottleneck bottleneck_;
   std::size_t cache_index_;
 };
 

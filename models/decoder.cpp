@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/elementwise.hpp"
 #include "kernels/norm.hpp"
 
 namespace collie {
@@ -22,6 +23,14 @@ int require_parameter(const Parameters& parameters, std::string_view name) {
   const int index = parameters.find(name);
   COLLIE_CHECK(index >= 0, "no parameter {}", name);
   return index;
+}
+
+Tensor gradient_or_scratch(SegmentContext& context, const Parameters& parameters, int index) {
+  if (parameters.is_trainable(index)) return parameters.gradient(index);
+  const std::int64_t count = parameters.specs()[static_cast<std::size_t>(index)].local_count();
+  Tensor scratch = context.stream.allocate(DType::f32, {count});  // a vector, wherever its value is
+  if (context.accumulate_input) kernels::fill_zero(context.stream, scratch);
+  return scratch;
 }
 
 Norm::Norm(const ShardModel& model, std::string_view name)
@@ -51,8 +60,8 @@ Tensor Norm::backward(SegmentContext& context, const Tensor& dy_td, const Output
                       const Tensor& dresidual_td) const {
   Tensor dx_td = context.stream.allocate(dy_td.dtype(), dy_td.shape());
   const Tensor gain = parameters_.compute(gain_);
-  Tensor dgain = parameters_.gradient(gain_);
-  Tensor dbias = bias_ >= 0 ? parameters_.gradient(bias_) : Tensor();
+  Tensor dgain = gradient_or_scratch(context, parameters_, gain_);
+  Tensor dbias = bias_ >= 0 ? gradient_or_scratch(context, parameters_, bias_) : Tensor();
   kernels::norm_backward(context.stream, dy_td, saved.h_td, gain, saved.rstd_t, saved.mean_t,
                          dresidual_td, dx_td, dgain, dbias, context.accumulate_input);
   return dx_td;

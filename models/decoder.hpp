@@ -63,6 +63,9 @@ class Norm {
 // Index of a declared parameter: a missing one is a programmer's error.
 int require_parameter(const Parameters& parameters, std::string_view name);
 
+// For kernels that make a norm's gradient on the way: a frozen one's is thrown away.
+Tensor gradient_or_scratch(SegmentContext& context, const Parameters& parameters, int index);
+
 std::unique_ptr<Segment> make_embedding_segment(const ShardModel& model);
 // layer: in the whole model; cache_index: in the stage's caches.
 std::unique_ptr<Segment> make_attention_half(const ShardModel& model, std::int64_t layer,

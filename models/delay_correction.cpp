@@ -23,15 +23,24 @@ Result<std::unique_ptr<DelayCorrection>> make_delay_correction(
     case DelayRule::discrepancy:
       return make_discrepancy_correction(options, optimizer, parameters, allocator);
     case DelayRule::prediction:
+      if (!optimizer.has_direction()) {
+        return make_error(ErrorCode::invalid_config,
+                          "train.optimizer.name: the schedule predicts weights along the "
+                          "optimizer's direction, and {} as it is configured has none; use adamw, "
+                          "or sgd with momentum",
+                          optimizer_options.name);
+      }
       return make_weight_prediction(options, optimizer, parameters, allocator);
-    case DelayRule::look_ahead:
+    case DelayRule::look_ahead: {
       if (optimizer_options.name != "sgd") {
         return make_error(ErrorCode::invalid_config,
                           "train.optimizer.name: the schedule's Nesterov correction is an update "
                           "of sgd's, not of {}'s; set it to sgd or choose another schedule",
                           optimizer_options.name);
       }
-      return make_nesterov_look_ahead(optimizer_options, parameters, allocator);
+      COLLIE_TRY(const OptimizerOptions filled, with_defaults(optimizer_options));
+      return make_nesterov_look_ahead(filled, parameters, allocator);
+    }
   }
   return std::unique_ptr<DelayCorrection>();
 }

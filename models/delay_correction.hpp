@@ -27,7 +27,10 @@ struct DelayCorrectionOptions {
   int forward_horizon = 0;
   int backward_horizon = 0;
   bool once_per_group = false;  // the first micro-batch of an update predicts for all of it
-  int group = 1;                // micro-batches of an update
+  // Predictions are made by predict() alone, for forwards, and for backwards where these read them.
+  bool at_places = false;
+  bool backwards_read_predictions = false;
+  int group = 1;  // micro-batches of an update
 };
 
 // Where a forward or a backward stands.
@@ -47,6 +50,8 @@ class DelayCorrection {
  public:
   virtual ~DelayCorrection() = default;
   virtual void begin_round() {}
+  // With at_places: what forwards and backwards read from now on, whatever updates come between.
+  virtual void predict(Stream&, Parameters&, const DelayPoint&) {}
   // What a forward or a backward reads for the latest weights, laid out like computes() and of its
   // type, good until the next call of the same function; undefined: computes() itself.
   virtual Tensor forward_weights(Stream& stream, Parameters& parameters, const DelayPoint& at) = 0;

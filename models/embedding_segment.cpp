@@ -2,6 +2,7 @@
 #include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
 #include "models/decoder.hpp"
+#include "models/peft/prompt.hpp"
 
 namespace collie {
 
@@ -12,7 +13,8 @@ class EmbeddingSegment final : public Segment {
   explicit EmbeddingSegment(const ShardModel& model)
       : model_(model),
         table_(require_parameter(model.parameters, "embedding")),
-        positions_(model.parameters.find("positions")) {}
+        positions_(model.parameters.find("positions")),
+        prompt_(model) {}
 
   Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) override {
     look_up(context, hidden.x_td);
@@ -32,6 +34,7 @@ class EmbeddingSegment final : public Segment {
     const std::int64_t row_begin = spec(table_).row_begin;
     add_rows(context, table_, batch.ids_t, dout_td, row_begin);
     if (positions_ >= 0) add_rows(context, positions_, batch.positions_t, dout_td, 0);
+    if (!prompt_.empty()) prompt_.backward_weight(context, dout_td);
     saved.slots.clear();
   }
 
@@ -40,7 +43,8 @@ class EmbeddingSegment final : public Segment {
     return model_.parameters.specs()[static_cast<std::size_t>(index)];
   }
 
-  // The positions enter through the first shard's part, so the sum over shards has them once.
+  // The positions and the prompt enter through the first shard's part, so the sum over shards has
+  // them once.
   void look_up(SegmentContext& context, Tensor& out_td) {
     Stream& stream = context.stream;
     const MicroBatch& batch = context.batch;
@@ -52,10 +56,12 @@ class EmbeddingSegment final : public Segment {
       const Tensor learned = model_.parameters.compute(positions_);
       kernels::embedding_forward(stream, batch.positions_t, learned, 0, out_td, true);
     }
+    if (!prompt_.empty() && model_.slice.tp_rank == 0) prompt_.add_forward(context, out_td);
   }
 
   void add_rows(SegmentContext& context, int index, const Tensor& ids_t, const Tensor& dout_td,
                 std::int64_t row_begin) {
+    if (!model_.parameters.is_trainable(index)) return;
     Tensor dtable = model_.parameters.gradient(index);
     if (!context.accumulate_weight) kernels::fill_zero(context.stream, dtable);
     kernels::embedding_backward(context.stream, ids_t, dout_td, row_begin, dtable);
@@ -63,6 +69,7 @@ class EmbeddingSegment final : public Segment {
 
   ShardModel model_;
   int table_, positions_;
+  Prompt prompt_;
 };
 
 }  // namespace

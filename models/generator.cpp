@@ -9,6 +9,7 @@
 #include "models/dataset/text_encoder.hpp"
 #include "models/hf_model.hpp"
 #include "models/host_copy.hpp"
+#include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
 #include "models/stage.hpp"
 #include "runtime/file.hpp"
@@ -91,10 +92,11 @@ std::string_view to_string(FinishReason reason) {
 }
 
 struct Generator::Impl {
-  Impl(ModelTraits model_traits, Tokenizer model_tokenizer, const GeneratorOptions& options,
-       DType compute_dtype)
+  Impl(ModelTraits model_traits, std::shared_ptr<const Tokenizer> model_tokenizer,
+       const GeneratorOptions& options, DType compute_dtype)
       : traits(std::move(model_traits)),
-        tokenizer(std::move(model_tokenizer)),
+        owned_tokenizer(std::move(model_tokenizer)),
+        tokenizer(*owned_tokenizer),
         dtype(compute_dtype),
         stream(stream_options(options)) {}
 
@@ -105,8 +107,9 @@ struct Generator::Impl {
     return stream.status();
   }
 
-  Status load(const TensorDirectory& weights);
+  Status load(std::shared_ptr<const Tuning> tuning, const Fill& fill);
   Result<std::vector<std::int32_t>> encode(std::string_view prompt) const;
+  Status check_prompt(std::span<const std::int32_t> ids) const;
   // Takes the next tokens in; logits_v are those after the last of them.
   Status feed(std::span<const std::int32_t> ids, std::vector<LayerCache>& caches,
               std::vector<float>& logits_v);
@@ -118,23 +121,26 @@ struct Generator::Impl {
   }
 
   ModelTraits traits;
-  Tokenizer tokenizer;
+  std::shared_ptr<const Tokenizer> owned_tokenizer;
+  const Tokenizer& tokenizer;
   DType dtype;
   Stream stream;
   std::unique_ptr<StageModel> model;  // destroyed before its stream
   std::vector<std::int32_t> end_ids;
+  std::int64_t virtual_tokens = 0;  // that the tuning puts before the prompt
 };
 
-Status Generator::Impl::load(const TensorDirectory& weights) {
+Status Generator::Impl::load(std::shared_ptr<const Tuning> tuning, const Fill& fill) {
   StageSlice whole;
   whole.layer_end = traits.layer_count;
   StageOptions options;
   options.compute_dtype = dtype;
   options.with_gradients = false;
+  virtual_tokens = tuning ? tuning->tokens_before() : 0;
+  options.tuning = std::move(tuning);
   COLLIE_TRY(model, StageModel::create(traits, whole, options, stream));
   Status loaded = ok_status();
-  COLLIE_TRY_VOID(
-      perform([&] { loaded = load_parameters(weights, traits, model->parameters(), stream); }));
+  COLLIE_TRY_VOID(perform([&] { loaded = fill(model->parameters(), stream); }));
   return loaded;
 }
 
@@ -148,6 +154,11 @@ Result<std::vector<std::int32_t>> Generator::Impl::encode(std::string_view promp
     return make_error(ErrorCode::invalid_data,
                       "the prompt is empty and the tokenizer names no token to begin with");
   }
+  return ids;
+}
+
+Status Generator::Impl::check_prompt(std::span<const std::int32_t> ids) const {
+  COLLIE_CHECK(!ids.empty(), "nothing to continue");
   for (const std::int32_t id : ids) {
     if (id >= traits.vocabulary_size) {
       return make_error(ErrorCode::invalid_data,
@@ -156,14 +167,14 @@ Result<std::vector<std::int32_t>> Generator::Impl::encode(std::string_view promp
                         id, traits.vocabulary_size);
     }
   }
-  const auto count = static_cast<std::int64_t>(ids.size());
+  const auto count = virtual_tokens + static_cast<std::int64_t>(ids.size());
   if (count >= traits.context_length) {
     return make_error(ErrorCode::invalid_data,
                       "the prompt has {} tokens, but the model's context of {} must hold at least "
                       "one more: shorten it",
                       count, traits.context_length);
   }
-  return ids;
+  return ok_status();
 }
 
 Status Generator::Impl::feed(std::span<const std::int32_t> ids, std::vector<LayerCache>& caches,
@@ -200,7 +211,7 @@ Status Generator::Impl::decode(const GenerationOptions& options, const OnText& o
     result.text += piece;
     return piece.empty() || !on_text || on_text(piece);
   };
-  std::int64_t position = result.prompt_tokens;
+  std::int64_t position = virtual_tokens + result.prompt_tokens;
   while (true) {
     COLLIE_TRY(const std::int32_t id, sample_token(logits_v, options.sampling, position));
     if (options.stop_at_end && is_end(id)) {
@@ -239,30 +250,62 @@ Result<Generator> Generator::load(const std::string& model_directory, GeneratorO
     return make_error(ErrorCode::unsupported, "dtype {}: generation computes in F32 or BF16",
                       to_string(dtype));
   }
-  auto impl = std::make_unique<Impl>(std::move(traits), std::move(tokenizer), options, dtype);
-  COLLIE_TRY_VOID(impl->load(weights));
+  auto impl = std::make_unique<Impl>(
+      std::move(traits), std::make_shared<const Tokenizer>(std::move(tokenizer)), options, dtype);
+  COLLIE_TRY_VOID(impl->load(options.tuning, [&](Parameters& parameters, Stream& stream) {
+    return load_parameters(weights, impl->traits, parameters, stream);
+  }));
   COLLIE_TRY(impl->end_ids, read_end_ids(model_directory, impl->traits, impl->tokenizer));
   return Generator(std::move(impl));
+}
+
+Result<Generator> Generator::make(const ModelTraits& traits,
+                                  std::shared_ptr<const Tokenizer> tokenizer,
+                                  std::shared_ptr<const Tuning> tuning, GeneratorOptions options,
+                                  const Fill& fill) {
+  auto impl = std::make_unique<Impl>(traits, std::move(tokenizer), options,
+                                     options.dtype.value_or(DType::f32));
+  COLLIE_TRY_VOID(impl->load(std::move(tuning), fill));
+  if (const auto id = impl->tokenizer.eos_id()) impl->end_ids.push_back(*id);
+  if (traits.hf_config.is_object()) add_end_ids(traits.hf_config, impl->end_ids);
+  return Generator(std::move(impl));
+}
+
+Status Generator::refill(const Fill& fill) {
+  Status filled = ok_status();
+  Impl& impl = *impl_;
+  COLLIE_TRY_VOID(impl.perform([&] { filled = fill(impl.model->parameters(), impl.stream); }));
+  return filled;
 }
 
 Result<GenerationResult> Generator::generate(std::string_view prompt,
                                              const GenerationOptions& options,
                                              const OnText& on_text) {
+  COLLIE_TRY(const std::vector<std::int32_t> ids, impl_->encode(prompt));
+  return continue_ids(ids, options, on_text);
+}
+
+Result<GenerationResult> Generator::continue_ids(std::span<const std::int32_t> ids,
+                                                 const GenerationOptions& options,
+                                                 const OnText& on_text) {
   COLLIE_TRY_VOID(check_sampling(options.sampling));
   if (options.max_tokens < 1) {
     return make_error(ErrorCode::invalid_config, "max_tokens must be 1 or more, got {}",
                       options.max_tokens);
   }
-  COLLIE_TRY(const std::vector<std::int32_t> ids, impl_->encode(prompt));
+  COLLIE_TRY_VOID(impl_->check_prompt(ids));
   GenerationResult result;
   result.prompt_tokens = static_cast<std::int64_t>(ids.size());
-  const std::int64_t room = impl_->traits.context_length - result.prompt_tokens;
+  std::vector<std::int32_t> fed(static_cast<std::size_t>(impl_->virtual_tokens), virtual_token_id);
+  fed.insert(fed.end(), ids.begin(), ids.end());
+  const auto fed_tokens = static_cast<std::int64_t>(fed.size());
+  const std::int64_t room = impl_->traits.context_length - fed_tokens;
   std::vector<LayerCache> caches =
-      impl_->model->make_caches(result.prompt_tokens + std::min(room, options.max_tokens));
+      impl_->model->make_caches(fed_tokens + std::min(room, options.max_tokens));
   std::vector<float> logits_v(static_cast<std::size_t>(impl_->traits.vocabulary_size));
 
   const auto begin = Clock::now();
-  COLLIE_TRY_VOID(impl_->feed(ids, caches, logits_v));
+  COLLIE_TRY_VOID(impl_->feed(fed, caches, logits_v));
   result.prefill_seconds = seconds_since(begin);
   const auto prefilled = Clock::now();
   COLLIE_TRY_VOID(impl_->decode(options, on_text, caches, logits_v, result));

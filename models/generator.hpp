@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,9 +18,15 @@
 
 namespace collie {
 
+class Parameters;
+class Stream;
+struct Tuning;
+
 struct GeneratorOptions {
   int threads = 0;             // of the stream; 0: the machine's cores
   std::optional<DType> dtype;  // f32 or bf16; none: bf16 for weights in bf16, f32 otherwise
+  // Room for an adapter beside the model of load(): it has no values until refill() gives some.
+  std::shared_ptr<const Tuning> tuning = {};
 };
 
 struct GenerationOptions {
@@ -45,9 +52,19 @@ class Generator {
   // A Hugging Face directory with config.json, weights and a tokenizer. Errors: those of reading
   // it.
   static Result<Generator> load(const std::string& model_directory, GeneratorOptions options = {});
+  // The same of a model in memory. fill runs once on the generator's stream and sets the values of
+  // all parameters.
+  using Fill = std::function<Status(Parameters& parameters, Stream& stream)>;
+  static Result<Generator> make(const ModelTraits& traits,
+                                std::shared_ptr<const Tokenizer> tokenizer,
+                                std::shared_ptr<const Tuning> tuning, GeneratorOptions options,
+                                const Fill& fill);
   Generator(Generator&&) noexcept;
   Generator& operator=(Generator&&) noexcept;
   ~Generator();
+
+  // Other values: fill runs once on the generator's stream.
+  Status refill(const Fill& fill);
 
   // Gets each piece of text as it is made, whole UTF-8 characters; false stops the generation.
   using OnText = std::function<bool(std::string_view)>;
@@ -58,6 +75,11 @@ class Generator {
   // One thread at a time.
   Result<GenerationResult> generate(std::string_view prompt, const GenerationOptions& options = {},
                                     const OnText& on_text = {});
+
+  // The same from ids, of which there are one or more.
+  Result<GenerationResult> continue_ids(std::span<const std::int32_t> ids,
+                                        const GenerationOptions& options = {},
+                                        const OnText& on_text = {});
 
   const ModelTraits& traits() const;
   const Tokenizer& tokenizer() const;

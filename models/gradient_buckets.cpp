@@ -9,7 +9,9 @@ namespace collie {
 namespace {
 
 bool is_shared(const ParameterSpec& spec) {
-  return spec.gradient_group_end > spec.gradient_group_begin + 1;
+  const bool is_summed_in_turn = spec.turn >= 0;
+  return spec.trainable && !is_summed_in_turn &&
+         spec.gradient_group_end > spec.gradient_group_begin + 1;
 }
 
 bool is_tied_copy(const ParameterSpec& spec) {
@@ -99,7 +101,7 @@ void sum_tied_gradients(Stream& stream, Parameters& parameters, const std::vecto
 
 void sum_own_slice(Stream& stream, Parameters& parameters, int rank,
                    const std::vector<Tensor>& parts) {
-  Tensor& gradients = parameters.gradients();
+  const Tensor gradients = parameters.standing_gradients();
   const auto [begin, end] =
       slice_of(gradients.element_count(), rank, static_cast<int>(parts.size()));
   std::vector<Tensor> slices;
@@ -110,7 +112,7 @@ void sum_own_slice(Stream& stream, Parameters& parameters, int rank,
 
 void copy_other_slices(Stream& stream, Parameters& parameters, int rank,
                        const std::vector<Tensor>& parts) {
-  Tensor& gradients = parameters.gradients();
+  const Tensor gradients = parameters.standing_gradients();
   const int ranks = static_cast<int>(parts.size());
   for (int other = 0; other < ranks; ++other) {
     if (other == rank) continue;
@@ -118,6 +120,65 @@ void copy_other_slices(Stream& stream, Parameters& parameters, int rank,
     Tensor target = gradients.rows(begin, end);
     kernels::cast(stream, parts[static_cast<std::size_t>(other)].rows(begin, end), target);
   }
+}
+
+void sum_own_share(Stream& stream, Parameters& parameters, const std::vector<Tensor>& parts) {
+  const StoreRange own = parameters.own_share();
+  if (own.begin == own.end) return;
+  std::vector<Tensor> slices;
+  for (const Tensor& part : parts) slices.push_back(part.rows(own.begin, own.end));
+  Tensor target = parameters.gradient_range(own.begin, own.end);
+  kernels::sum_in_order(stream, slices, target);
+}
+
+namespace {
+
+// The sum over the tensor shards that hold the parameter; parts: of all of the stage.
+Tensor sum_over_holders(Stream& stream, const ParameterSpec& spec,
+                        const std::vector<Tensor>& parts) {
+  Tensor sum = stream.allocate(DType::f32, {spec.local_count()});
+  const auto first = parts.begin();
+  kernels::sum_in_order(
+      stream, std::vector(first + spec.gradient_group_begin, first + spec.gradient_group_end), sum);
+  return sum;
+}
+
+// Of one parameter, flat.
+Tensor part_of(const Parameters& parameters, const ParameterWindow::Group& group, int index) {
+  const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+  const bool is_alias = parameters.is_alias(index);
+  const std::int64_t begin =
+      is_alias ? 0 : parameters.offset(index) - parameters.offset(group.first);
+  return group.flat.rows(begin, begin + spec.local_count());
+}
+
+int last_of(const Parameters& parameters, const ParameterWindow::Group& group) {
+  return parameters.is_alias(group.first) ? group.first : parameters.group_of(group.first).last;
+}
+
+}  // namespace
+
+Steps reduce_to_owners(Stream& stream, Parameters& parameters, ParameterWindow& window) {
+  parameters.gradients_into(nullptr);
+  for (ParameterWindow::Group& group : window.groups) {
+    for (int index = group.first; index <= last_of(parameters, group); ++index) {
+      if (!parameters.is_trainable(index)) continue;
+      const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+      Tensor part = part_of(parameters, group, index);
+      if (is_shared(spec)) {
+        std::vector<Tensor> of_shards;
+        co_yield gather_over_shards(part, of_shards);
+        part = sum_over_holders(stream, spec, of_shards);
+      }
+      std::vector<Tensor> of_replicas;
+      co_yield gather_at_replica(parameters.owner_of(index), part, of_replicas);
+      if (parameters.is_in_own_share(index)) {
+        parameters.add_to_gradient(stream, index, std::move(of_replicas));
+      }
+    }
+    group.flat.reset();
+  }
+  window.groups.clear();
 }
 
 }  // namespace collie

@@ -1,4 +1,4 @@
-// The tensors that shards sum over each other's gradients at the end of a step, and the sums. A
+// What shards have to do with each other's gradients, and the sums. At the end of a step: a
 // bucket is what one shard contributes; parts are every shard's bucket in rank order, the own one
 // included, and every sum is taken in that order. Buckets are float32 and flat.
 #pragma once
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/parameters.hpp"
+#include "models/segment.hpp"
 
 namespace collie {
 
@@ -27,5 +28,20 @@ void sum_own_slice(Stream& stream, Parameters& parameters, int rank,
                    const std::vector<Tensor>& parts);
 void copy_other_slices(Stream& stream, Parameters& parameters, int rank,
                        const std::vector<Tensor>& parts);
+
+// ZeRO-1: likewise, but a replica's slice is its share, and nothing is copied back.
+void sum_own_share(Stream& stream, Parameters& parameters, const std::vector<Tensor>& parts);
+
+// ZeRO-2, in each micro-batch: sums what the window holds over the tensor shards that share a
+// parameter and, at the parameter's owner, over the replicas; the owner adds that to the gradient
+// it keeps. Closes the window and empties it.
+//
+// So a step's gradient is the sum over micro-batches of sums over replicas, where without ZeRO it
+// is the sum over replicas of sums over micro-batches. With one micro-batch a step these are the
+// same number; with more they are the same sum in another association, which float32 rounds
+// otherwise: a replica would have to keep the sums over micro-batches of all parameters to have
+// them the other way. A tied embedding is the sum over replicas of the table's gradient and that of
+// the head's, where without ZeRO each replica adds its two first: it too is another association.
+Steps reduce_to_owners(Stream& stream, Parameters& parameters, ParameterWindow& window);
 
 }  // namespace collie

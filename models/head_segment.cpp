@@ -59,7 +59,10 @@ class HeadSegment final : public Segment {
       finish_chunk(context, chunks, normed.y_td, dn_td);
     }
     context.loss_sum += sum_on_host(context.stream, chunks.losses_t);
-    if (context.mode != Mode::train) co_return;
+    if (context.mode != Mode::train) {
+      sum_rows(context, chunks.losses_t);
+      co_return;
+    }
     saved.slots = {normed.h_td, normed.rstd_t, normed.mean_t, dn_td};
     saved.complete = true;
   }
@@ -77,10 +80,26 @@ class HeadSegment final : public Segment {
  private:
   Tensor weight() const { return model_.parameters.compute(weight_); }
 
+  static void sum_rows(SegmentContext& context, const Tensor& losses_t) {
+    const std::int64_t sequence = context.batch.sequence;
+    for (std::int64_t row = 0; row < context.batch.rows; ++row) {
+      context.row_losses.push_back(
+          sum_on_host(context.stream, losses_t.rows(row * sequence, (row + 1) * sequence)));
+    }
+  }
+
+  // Of the logits that exist at a time.
+  std::int64_t chunk_size(const SegmentContext& context, std::int64_t tokens) const {
+    const std::int64_t rows = model_.options.loss ? model_.options.loss->rows_together() : 0;
+    if (rows == 0) return std::min(tokens, chunk_tokens);
+    const std::int64_t together = rows * context.batch.sequence;
+    return std::min(tokens, std::max<std::int64_t>(1, chunk_tokens / together) * together);
+  }
+
   Chunks allocate(SegmentContext& context, const Tensor& n_td) const {
     Stream& stream = context.stream;
     const std::int64_t tokens = n_td.dim(0);
-    const std::int64_t most = std::min(tokens, chunk_tokens);
+    const std::int64_t most = chunk_size(context, tokens);
     const std::int64_t local_vocabulary = weight().dim(0);
     Chunks chunks;
     chunks.logits = stream.allocate(n_td.dtype(), {most, local_vocabulary});
@@ -97,7 +116,7 @@ class HeadSegment final : public Segment {
 
   static bool next(Chunks& chunks, std::int64_t tokens) {
     chunks.begin = chunks.end;
-    chunks.end = std::min(chunks.begin + chunk_tokens, tokens);
+    chunks.end = std::min(chunks.begin + chunks.logits.dim(0), tokens);
     return chunks.begin < tokens;
   }
 
@@ -125,6 +144,7 @@ class HeadSegment final : public Segment {
     const Tensor dlogits = chunks.first(chunks.logits);
     Tensor dn_cd = chunks.of(dn_td);
     kernels::linear_backward_input(stream, dlogits, weight(), dn_cd);
+    if (!model_.parameters.is_trainable(weight_)) return;
     Tensor dweight = model_.parameters.gradient(weight_);
     Tensor no_bias;
     const bool accumulate = context.accumulate_weight || chunks.begin > 0;
@@ -157,8 +177,11 @@ class HeadSegment final : public Segment {
     const bool is_cast = logits.dtype() != DType::f32;
     if (is_cast) kernels::cast(stream, logits, float_logits);
     Tensor losses = chunks.of(chunks.losses_t);
-    model_.options.loss->forward_backward(stream, float_logits, chunks.of(context.batch.labels_t),
-                                          context.batch.loss_scale, losses);
+    const LossChunk chunk{context.mode == Mode::train, context.batch.first_row, context.batch.rows,
+                          context.batch.sequence, chunks.begin};
+    model_.options.loss->forward_backward_of(stream, float_logits,
+                                             chunks.of(context.batch.labels_t),
+                                             context.batch.loss_scale, losses, chunk);
     if (is_cast) kernels::cast(stream, float_logits, logits);
   }
 

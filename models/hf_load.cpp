@@ -24,12 +24,6 @@ const LocatedTensor* locate(const TensorDirectory& directory, const Family& fami
   return found;
 }
 
-std::vector<std::int64_t> file_shape(const ParameterSpec& spec) {
-  if (spec.is_vector) return {spec.hf.file_rows};
-  if (spec.hf.transposed) return {spec.cols, spec.hf.file_rows};
-  return {spec.hf.file_rows, spec.cols};
-}
-
 // Counts everything, keeps the first few.
 class Complaints {
  public:
@@ -94,8 +88,8 @@ float element(const std::byte* at) {
   }
 }
 
-template <DType dtype>
-void read_slice(const std::byte* from, const ParameterSpec& spec, float* to) {
+template <DType dtype, class Value>
+void read_slice(const std::byte* from, const ParameterSpec& spec, Value* to) {
   constexpr auto width = static_cast<std::int64_t>(size_of(dtype));
   const std::int64_t first_row = spec.hf.row_offset + spec.row_begin;
   const std::int64_t rows = spec.local_rows(), cols = spec.local_cols();
@@ -108,31 +102,42 @@ void read_slice(const std::byte* from, const ParameterSpec& spec, float* to) {
         for (std::int64_t c = col_tile; c < std::min(col_tile + tile, cols); ++c) {
           const std::int64_t index =
               (first_row + r) * row_stride + (spec.col_begin + c) * col_stride;
-          to[r * cols + c] = element<dtype>(from + index * width);
+          to[r * cols + c] = Value(element<dtype>(from + index * width));
         }
       }
     }
   }
 }
 
-void read_parameter(const LocatedTensor& located, const ParameterSpec& spec, Tensor value) {
+template <class Value>
+void read_as(const LocatedTensor& located, const ParameterSpec& spec, Value* to) {
   const std::byte* from = located.file->bytes(*located.entry).data();
-  float* to = value.mutable_data<float>();
   switch (located.entry->dtype) {
     case DType::f32:
-      read_slice<DType::f32>(from, spec, to);
-      break;
+      return read_slice<DType::f32>(from, spec, to);
     case DType::bf16:
-      read_slice<DType::bf16>(from, spec, to);
-      break;
+      return read_slice<DType::bf16>(from, spec, to);
     default:
-      read_slice<DType::f16>(from, spec, to);
-      break;
+      return read_slice<DType::f16>(from, spec, to);
   }
-  located.file->drop_pages(*located.entry);
 }
 
 }  // namespace
+
+std::vector<std::int64_t> file_shape(const ParameterSpec& spec) {
+  if (spec.is_vector) return {spec.hf.file_rows};
+  if (spec.hf.transposed) return {spec.cols, spec.hf.file_rows};
+  return {spec.hf.file_rows, spec.cols};
+}
+
+void read_parameter(const LocatedTensor& located, const ParameterSpec& spec, Tensor value) {
+  if (value.dtype() == DType::f32) {
+    read_as(located, spec, value.mutable_data<float>());
+  } else {
+    read_as(located, spec, value.mutable_data<BFloat16>());
+  }
+  located.file->drop_pages(*located.entry);
+}
 
 Status check_tensors(const TensorDirectory& directory, const ModelTraits& traits) {
   const Family& family = family_of(traits);
@@ -170,6 +175,7 @@ Status load_parameters(const TensorDirectory& directory, const ModelTraits& trai
   for (int index = 0; index < parameters.count(); ++index) {
     if (parameters.is_alias(index)) continue;
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+    if (spec.adapter || !parameters.holds_value(index)) continue;
     read_parameter(*locate(directory, family, spec.hf.tensor), spec, parameters.value(index));
   }
   parameters.refresh_compute(stream);

@@ -29,9 +29,15 @@ Status check_tensors(const TensorDirectory& directory, const ModelTraits& traits
 Status load_parameters(const TensorDirectory& directory, const ModelTraits& traits,
                        Parameters& parameters, Stream& stream);
 
+// The shape of the file's tensor that a parameter is a part of.
+std::vector<std::int64_t> file_shape(const ParameterSpec& spec);
+// The part this shard holds, from a tensor of that shape in f32, bf16 or f16. value: f32.
+void read_parameter(const LocatedTensor& located, const ParameterSpec& spec, Tensor value);
+
 struct SaveOptions {
   DType dtype = DType::f32;  // f32, bf16 or f16
   std::uint64_t max_shard_bytes = std::uint64_t{5} << 30;
+  std::string stem = "model";  // of the files' names
 };
 
 // generation_config.json and the files of a tokenizer, where there are such and the writer does not
@@ -43,7 +49,8 @@ Status copy_companion_files(const std::string& from_directory, const DirectoryWr
 // unchanged.
 class ModelAssembler {
  public:
-  // Parts that are not owned (replicas, tied heads) are passed over.
+  // The model: adapters beside it, and parts that are not owned (replicas, tied heads), are passed
+  // over.
   void add(const Parameters& parameters);
   void add(const ParameterSpec& spec, const Tensor& values);  // f32, the spec's local shape
 
@@ -54,6 +61,8 @@ class ModelAssembler {
   // first byte where a finite value would become infinite in float16.
   Status write(const DirectoryWriter& directory, const ModelTraits& traits,
                const SaveOptions& options) const;
+  // The weights alone.
+  Status write_weights(const DirectoryWriter& directory, const SaveOptions& options) const;
 
  private:
   // Part of a target matrix: element (r, c) of it stands at values[(r - row) * row_stride +

@@ -51,9 +51,9 @@ const ModelAssembler::Target* ModelAssembler::Collection::find(std::string_view 
 
 void ModelAssembler::add(const Parameters& parameters) {
   for (int index = 0; index < parameters.count(); ++index) {
-    if (!parameters.is_alias(index)) {
-      add(parameters.specs()[static_cast<std::size_t>(index)], parameters.value(index));
-    }
+    const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+    if (parameters.is_alias(index) || spec.adapter || !parameters.holds_value(index)) continue;
+    add(spec, parameters.value(index));
   }
 }
 
@@ -96,13 +96,18 @@ Status ModelAssembler::check_complete(const Target& target) {
 void ModelAssembler::assemble_rows(const Target& target, std::int64_t begin, std::int64_t end,
                                    float* out) {
   for (const Piece& piece : target.pieces) {
-    const float* values = piece.values.data<float>();
-    const std::int64_t last = std::min(end, piece.row + piece.rows);
-    for (std::int64_t row = std::max(begin, piece.row); row < last; ++row) {
-      const float* from = values + (row - piece.row) * piece.row_stride;
-      float* to = out + (row - begin) * target.cols + piece.col;
-      for (std::int64_t col = 0; col < piece.cols; ++col) to[col] = from[col * piece.col_stride];
-    }
+    const auto copy = [&](const auto* values) {
+      const std::int64_t last = std::min(end, piece.row + piece.rows);
+      for (std::int64_t row = std::max(begin, piece.row); row < last; ++row) {
+        const auto* from = values + (row - piece.row) * piece.row_stride;
+        float* to = out + (row - begin) * target.cols + piece.col;
+        for (std::int64_t col = 0; col < piece.cols; ++col) {
+          to[col] = static_cast<float>(from[col * piece.col_stride]);
+        }
+      }
+    };
+    piece.values.dtype() == DType::f32 ? copy(piece.values.data<float>())
+                                       : copy(piece.values.data<BFloat16>());
   }
 }
 
@@ -118,8 +123,10 @@ Status ModelAssembler::copy_global(std::string_view name, std::span<float> out) 
 Status ModelAssembler::check_fits_f16(const Target& target) {
   constexpr float rounds_to_infinity = 65520.0F;  // half way from the largest float16 to 2^16
   for (const Piece& piece : target.pieces) {
-    const auto count = static_cast<std::size_t>(piece.values.element_count());
-    for (const float value : std::span(piece.values.data<float>(), count)) {
+    const bool is_f32 = piece.values.dtype() == DType::f32;
+    for (std::int64_t i = 0; i < piece.values.element_count(); ++i) {
+      const float value = is_f32 ? piece.values.data<float>()[i]
+                                 : static_cast<float>(piece.values.data<BFloat16>()[i]);
       if (std::abs(value) < rounds_to_infinity || !std::isfinite(value)) continue;
       return make_error(ErrorCode::invalid_data,
                         "{}: float16 holds at most 65504, not {:.6g}: set output.save_dtype to "
@@ -161,6 +168,11 @@ Status ModelAssembler::write(const DirectoryWriter& directory, const ModelTraits
   }
   COLLIE_TRY_VOID(directory.write_file("config.json",
                                        dump_json(model_config_json(traits, options.dtype)) + "\n"));
+  return write_weights(directory, options);
+}
+
+Status ModelAssembler::write_weights(const DirectoryWriter& directory,
+                                     const SaveOptions& options) const {
   std::vector<TensorSpec> specs;
   for (const Target& target : files_.all()) {
     std::vector<std::int64_t> shape = {target.rows};
@@ -169,6 +181,7 @@ Status ModelAssembler::write(const DirectoryWriter& directory, const ModelTraits
   }
   SafetensorsWriterOptions writer_options;
   writer_options.shard_bytes_max = options.max_shard_bytes;
+  writer_options.stem = options.stem;
   COLLIE_TRY(SafetensorsWriter writer,
              SafetensorsWriter::create(directory, std::move(specs), writer_options));
   for (const Target& target : files_.all()) {

@@ -36,6 +36,16 @@ double sum_on_host(Stream& stream, const Tensor& tensor) {
   return std::accumulate(values, values + tensor.element_count(), 0.0);
 }
 
+void scale_rows_on_host(Stream& stream, Tensor& x, const Tensor& factors_r) {
+  if (!has_memory(stream)) return;
+  const std::int64_t rows = factors_r.element_count(), cols = x.element_count() / rows;
+  auto* values = x.mutable_data<float>();
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float factor = factors_r.data<float>()[row];
+    for (std::int64_t col = 0; col < cols; ++col) values[row * cols + col] *= factor;
+  }
+}
+
 Tensor allocate_zeros(Allocator& allocator, DType dtype, const Shape& shape) {
   Tensor tensor = allocate_tensor(allocator, dtype, shape);
   if (allocator.backed()) std::memset(tensor.mutable_raw(), 0, tensor.size_bytes());

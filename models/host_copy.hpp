@@ -13,6 +13,8 @@ void copy_to_host(Stream& stream, const Tensor& tensor, void* host);
 void fill_from_host(Stream& stream, Tensor& tensor, float value);  // f32
 // Sum of an f32 tensor in double, in index order.
 double sum_on_host(Stream& stream, const Tensor& tensor);
+// x[r, ...] *= factors[r], f32.
+void scale_rows_on_host(Stream& stream, Tensor& x, const Tensor& factors_r);
 // A new tensor of zeros; not in stream order, so only while nothing uses the pool's memory yet.
 Tensor allocate_zeros(Allocator& allocator, DType dtype, const Shape& shape);
 

@@ -24,16 +24,23 @@
 namespace collie {
 
 enum class ReduceOp {
-  sum,     // *tensor becomes the sum over the stage's shards, in rank order
+  sum,     // *tensor becomes the sum over the group's shards, in rank order
   gather,  // *parts becomes every shard's *tensor, in rank order
            // (either may be tensors that all shards share, frozen: segments only read them)
 };
+
+// Who takes part: the tensor shards of the stage, or this shard in every replica of the model. All
+// members of a group declare the same reductions of it in the same order.
+enum class ReduceGroup { tensor, replicas };
 
 // Valid until the coroutine that yielded it is resumed.
 struct Reduction {
   ReduceOp op = ReduceOp::sum;
   Tensor* tensor = nullptr;
   std::vector<Tensor>* parts = nullptr;
+  ReduceGroup group = ReduceGroup::tensor;
+  int only_to = -1;      // gather: the one rank that gets the parts, the others get none; -1: all
+  bool is_live = false;  // the others read *tensor where it stands, so it is not frozen
 };
 
 inline Reduction sum_over_shards(Tensor& tensor) {
@@ -41,6 +48,21 @@ inline Reduction sum_over_shards(Tensor& tensor) {
 }
 inline Reduction gather_over_shards(Tensor& tensor, std::vector<Tensor>& parts) {
   return {ReduceOp::gather, &tensor, &parts};
+}
+// With one replica nothing happens, as with one shard.
+inline Reduction sum_over_replicas(Tensor& tensor) {
+  return {ReduceOp::sum, &tensor, nullptr, ReduceGroup::replicas};
+}
+inline Reduction gather_over_replicas(Tensor& tensor, std::vector<Tensor>& parts) {
+  return {ReduceOp::gather, &tensor, &parts, ReduceGroup::replicas};
+}
+inline Reduction gather_at_replica(int rank, Tensor& tensor, std::vector<Tensor>& parts) {
+  return {ReduceOp::gather, &tensor, &parts, ReduceGroup::replicas, rank};
+}
+// tensor: of a store that lives on. It must not be written before every replica has read it; what
+// follows the end of the step's update is late enough, for a round is a barrier.
+inline Reduction share_with_replicas(Tensor& tensor, std::vector<Tensor>& parts) {
+  return {ReduceOp::gather, &tensor, &parts, ReduceGroup::replicas, -1, true};
 }
 
 // Code that runs straight on to its next reduction, or to its end. Move-only; owns the coroutine.
@@ -100,6 +122,14 @@ struct LayerCache {
   std::int64_t length = 0;
 };
 
+// One layer's keys and values of a micro-batch whose slices go forward one after the other, and
+// their gradients; see kernels::attention_slice_forward. Each is defined from its first use on, kv
+// until the backward of slice 0, dkv (f32) from the backward of the last slice until then.
+struct SliceCache {
+  Tensor kv;
+  Tensor dkv;
+};
+
 enum class Mode { train, evaluate, generate };
 
 // What a segment sees of the run while it works on one micro-batch.
@@ -110,10 +140,13 @@ struct SegmentContext {
   // False for the first micro-batch of a step: parameter gradients are set, not added to.
   bool accumulate_input = false;   // for gradients made in backward_input (norms)
   bool accumulate_weight = false;  // for gradients made in backward_weight, or the head's forward
+  bool keeps_input = false;        // forward, in training: recompute() will make the rest of saved
   std::vector<LayerCache>* caches = nullptr;  // generate: one per layer of the stage
+  std::vector<SliceCache>* slices = nullptr;  // of a slice: one per layer of the stage
   // Results of the head.
-  double loss_sum = 0.0;  // unscaled, over valid tokens
-  Tensor logits_tv;       // generate: f32, this shard's part of the vocabulary, last position
+  double loss_sum = 0.0;           // unscaled, over valid tokens
+  std::vector<double> row_losses;  // evaluate: the same of each row
+  Tensor logits_tv;  // generate: f32, this shard's part of the vocabulary, last position
 
   SegmentContext(Stream& on, const MicroBatch& of) : stream(on), batch(of) {}
 };
@@ -130,6 +163,9 @@ class Segment {
   virtual ~Segment() = default;
   // hidden in: the stream before this segment; out: after it. Fills saved in Mode::train.
   virtual Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) = 0;
+  // Makes saved complete where forward kept its input alone: runs forward's inside again. Without
+  // it backward_input does the same.
+  virtual void recompute(SegmentContext&, Saved&) {}
   // gradient in: of the stream after this segment; out: of the stream before it.
   // Keeps in saved what backward_weight needs. Runs forward's inside again when not complete.
   virtual Steps backward_input(SegmentContext& context, Saved& saved, Tensor& gradient_td) = 0;

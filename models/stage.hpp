@@ -13,7 +13,13 @@
 
 namespace collie {
 
+struct Tuning;
+
 enum class Recompute { none, attention, full };
+
+// Whether weights are updated within the backward, so that a step never holds all gradients; and
+// with two_pass all of them are made once before, to be measured, and made again.
+enum class UpdateInBackward { no, one_pass, two_pass };
 
 // Which part of the model a shard is.
 struct StageSlice {
@@ -28,7 +34,11 @@ struct StageOptions {
   DType compute_dtype = DType::f32;
   Recompute recompute = Recompute::none;
   bool with_gradients = true;
-  std::shared_ptr<const Loss> loss;  // null: cross entropy
+  bool master_weights = true;  // see ParameterStores
+  UpdateInBackward update_in_backward = UpdateInBackward::no;
+  std::shared_ptr<const Loss> loss;      // null: cross entropy
+  std::shared_ptr<const Tuning> tuning;  // null: all parameters are trained
+  Sharding sharding;                     // what this replica keeps of the parameters' stores
 };
 
 // One micro-batch on its way through one shard. Reused from step to step.
@@ -40,10 +50,31 @@ struct MicroBatchState {
   Tensor output_gradient;  // from the next stage; undefined on the last. Taken by backward_input
   Tensor input_gradient;   // for the stage before; undefined on the first
   double loss_sum = 0.0;   // last stage: unscaled sum over valid tokens, the same on all its shards
-  Tensor logits_tv;        // last stage in Mode::generate
+  std::vector<double> row_losses;             // last stage in Mode::evaluate: the same of each row
+  Tensor logits_tv;                           // last stage in Mode::generate
   std::vector<LayerCache>* caches = nullptr;  // Mode::generate: see make_caches
   std::vector<Saved> saved;                   // one per segment
+  // Set before forward: it keeps what recompute() needs alone.
+  bool keeps_input = false;
+  // What the slices of one micro-batch share, one per layer of the stage; null when the batch is
+  // not a slice. Slices go forward from the first to the last and back from the last to the first.
+  std::shared_ptr<std::vector<SliceCache>> slices;
+  // With ZeRO-2 one per segment: gradients between the work that makes them and their reduction.
+  std::vector<ParameterWindow> windows;
 };
+
+// Told by backward_in_turn() when the gradients of one turn are complete. They are gone with the
+// next turn's.
+class TurnEnd {
+ public:
+  virtual ~TurnEnd() = default;
+  virtual Steps end_turn(int turn) = 0;
+  virtual bool gives_up() const = 0;  // asked after each: true ends the walk
+};
+
+// Which time the weight gradients of a step are made: once, or first (what they are made of is
+// kept) and again (but for segments of which nothing takes turns).
+enum class WeightPass { only, first, again };
 
 class StageModel {
  public:
@@ -60,15 +91,32 @@ class StageModel {
   // Forgets which gradients have been started: the next micro-batch sets them instead of adding.
   void begin_step();
   Steps forward(MicroBatchState& state);
-  Steps backward_input(MicroBatchState& state);  // segments in reverse order
-  void backward_weight(MicroBatchState& state);  // reverse order too
+  // Between forward and backward: what a forward with keeps_input set (or StageOptions::recompute)
+  // has not kept. With the forward's weights the backward is the same to the last bit.
+  Steps recompute(MicroBatchState& state);
+  Steps backward_input(MicroBatchState& state);   // segments in reverse order
+  Steps backward_weight(MicroBatchState& state);  // reverse order too
   // Both in one, segment by segment: the same gradients to the last bit and less memory at its
   // peak, above all when activations are recomputed, which otherwise all wait for backward_weight.
   Steps backward(MicroBatchState& state);
+  // With StageOptions::update_in_backward, in place of the calls of backward_weight() and the last
+  // of backward(): once in a step, after all forwards, with the micro-batches whose
+  // backward_input() is done, in the order in which their gradients add up. Goes through the
+  // segments from the last to the first, makes the weight gradients of one and ends its turn.
+  // `last`, unless null, is the micro-batch at the end of that order, whose backward_input() is
+  // made on the way.
+  //
+  // What is not made by one segment's backward_weight() has room of its own until the end of the
+  // step: gains and biases of norms; a tied embedding on another stage than its head; the head's
+  // part of a tied embedding on the same stage, which is added at the embedding's turn; with
+  // two_pass the head, whose gradient is made in forward.
+  Steps backward_in_turn(std::vector<MicroBatchState*> micro_batches, MicroBatchState* last,
+                         WeightPass pass, TurnEnd& end);
   // Empty key/value caches of this stage's layers for one row of at most `capacity` tokens.
   std::vector<LayerCache> make_caches(std::int64_t capacity);
   // Adds the head's gradient of a tied embedding to the embedding's when both are here; with more
   // than one stage the actors sum over the two stages instead: embedding's + head's. Runs a kernel.
+  // Nothing to do where the embedding's gradient is in turn.
   void finish_gradients();
 
  private:

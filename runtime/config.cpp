@@ -1,6 +1,7 @@
 #include "runtime/config.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "runtime/config_fields.hpp"
 #include "runtime/file.hpp"
@@ -60,6 +61,14 @@ Status refuse_unknown_keys(const Json& json, const std::string& prefix, std::str
   return ok_status();
 }
 
+// "; did you mean 'adamw'?" where a name is nearly one of the choices.
+std::string nearest_choice(const Field& field, const Json& json) {
+  const auto* choice = std::get_if<Choice>(&field.value);
+  if (choice == nullptr || !json.is_string()) return "";
+  const std::vector<std::string> names(choice->names.begin(), choice->names.end());
+  return did_you_mean(json.get<std::string>(), names);
+}
+
 Status read_fields(const Json& document, std::string_view source,
                    const std::vector<Field>& fields) {
   for (const Field& field : fields) {
@@ -71,8 +80,8 @@ Status read_fields(const Json& document, std::string_view source,
     }
     if (json == nullptr) continue;
     if (!config::read_value(field, *json)) {
-      return config_error(source, field.path, "expected {}, got {}", config::expectation(field),
-                          describe_json(*json));
+      return config_error(source, field.path, "expected {}, got {}{}", config::expectation(field),
+                          describe_json(*json), nearest_choice(field, *json));
     }
   }
   return ok_status();
@@ -84,10 +93,13 @@ Json override_value(std::string_view text, const Field* field) {
   const bool is_text = field != nullptr && (std::holds_alternative<std::string*>(field->value) ||
                                             std::holds_alternative<Choice>(field->value));
   const bool is_list =
-      field != nullptr && std::holds_alternative<std::vector<std::string>*>(field->value);
+      field != nullptr && (std::holds_alternative<std::vector<std::string>*>(field->value) ||
+                           std::holds_alternative<std::vector<DataSource>*>(field->value) ||
+                           std::holds_alternative<config::NameList>(field->value));
   auto json = parse_json(text, "override", limits::config_bytes_max);
   if (!json.ok()) return Json(text);
-  if ((is_text || is_list) && !json->is_string() && !(is_list && json->is_array())) {
+  const bool is_given = json->is_string() || (is_list && json->is_structured());
+  if ((is_text || is_list) && !is_given) {
     return Json(text);
   }
   return std::move(json).value();
@@ -154,6 +166,11 @@ Status check_data(const DataSection& data, std::string_view source) {
   for (const std::string* key : {&data.text_key, &data.instruction_key, &data.input_key,
                                  &data.output_key, &data.messages_key}) {
     if (key->empty()) return config_error(source, "data", "a field's name is empty");
+  }
+  std::set<std::string_view> names;
+  for (const DataSource& entry : data.train) {
+    if (entry.name.empty() || names.insert(entry.name).second) continue;
+    return config_error(source, "data.train", "two sources named {}", quoted_name(entry.name));
   }
   return ok_status();
 }

@@ -7,16 +7,21 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "runtime/callback_section.hpp"
 #include "runtime/dtype.hpp"
 #include "runtime/json.hpp"
+#include "runtime/optimizer_section.hpp"
 #include "runtime/result.hpp"
+#include "runtime/tuning_section.hpp"
 
 namespace collie {
 
 enum class DataFormat { automatic, text, jsonl, json };
-enum class LrSchedule { constant, linear, cosine };
+enum class LrSchedule { constant, linear, cosine, polynomial, inverse_sqrt, wsd };
+enum class LrDecay { linear, cosine, one_minus_sqrt };
 enum class SaveDtype { same, float32, bfloat16, float16 };
 
 // The model to start from: exactly one of path and fresh.
@@ -26,18 +31,34 @@ struct ModelSection {
   std::string tokenizer;  // directory or tokenizer.json; empty: model.path
   std::int64_t tokenizer_vocab_size = 0;  // > 0: train a byte-level BPE of this size on data.train
   DType dtype = DType::f32;               // of the arithmetic: "float32" or "bfloat16"
+  bool master_weights = true;             // false: bfloat16 weights without float32 ones
 
   // Whether the weights are new; fresh is an object then and null otherwise.
   bool is_fresh() const { return fresh.is_object(); }
 };
 
+// A file of training data, or a directory of tokens. JSON takes a string or {path, weight, name}.
+struct DataSource {
+  DataSource() = default;
+  DataSource(std::string file) : path(std::move(file)) {}  // NOLINT: a name is a source
+
+  std::string path;
+  double weight = 0.0;  // its share of the rows, relative to the others; 0: not given
+  std::string name;     // in reports; empty: the last part of the path
+
+  bool operator==(const DataSource&) const = default;
+};
+
 struct DataSection {
-  std::vector<std::string> train;       // files; the command line and JSON also take one string
+  // Where no weight is given, all rows of all sources are one set, each drawn once an epoch. Where
+  // one is, each source is drawn by its weight (1 where it has none) and has epochs of its own.
+  std::vector<DataSource> train;
   std::vector<std::string> validation;  // files; at most one of this and validation_fraction
   double validation_fraction = 0.0;     // of the training records, chosen by a hash of their index
   DataFormat format = DataFormat::automatic;
   std::int64_t sequence_length = 1024;  // tokens a row
   bool packing = true;                  // several documents a row; false: one a row, padded
+  std::int64_t packing_window = 0;      // pieces that packing looks at together; 0: all
   bool shuffle = true;
   std::string document_separator;  // plain text: cuts a file; empty: a file is one document
   std::string text_key = "text";   // names of the fields in JSON records
@@ -45,7 +66,17 @@ struct DataSection {
   std::string input_key = "input";
   std::string output_key = "output";
   std::string messages_key = "messages";
-  std::int64_t max_records = 0;  // of each split, 0: all
+  std::string chat_template = "auto";  // auto (the model's, else plain), plain, or a Jinja file
+  std::int64_t max_records = 0;        // of each split, 0: all
+};
+
+// What schedules that plan with costs reckon with, in any one unit of time and one of memory.
+struct PlanSection {
+  double forward = 1.0, input = 1.0, weight = 1.0;  // of one stage and micro-batch: F, I, W
+  double communication = 0.0;                       // of a message between ranks
+  double activation = 1.0;    // memory that F keeps for a micro-batch on one rank
+  double weight_stash = 0.5;  // of that, what stays between I and W
+  double memory_cap = 0.0;    // of a rank; 0: the schedule's usual one
 };
 
 struct GridSection {
@@ -56,17 +87,12 @@ struct GridSection {
   int scheduler_threads = 0;      // of the actor system; 0: chosen from the cores
   std::string schedule = "1f1b";  // a generator's name or a file
   int chunks = 0;                 // stages of a rank; 0: the schedule's usual number
+  int group = 0;                  // micro-batches of a group or update; 0: the usual number
+  int slices = 1;                 // of a micro-batch along the sequence
+  int warm_up_steps = 0;          // synchronous updates before the asynchronous ones
+  PlanSection plan;
 
   int actors() const { return dp * tp * pp; }
-};
-
-struct OptimizerSection {
-  std::string name = "adamw";
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double momentum = 0.9;      // sgd
-  double weight_decay = 0.0;  // never on norms and biases
 };
 
 struct TrainSection {
@@ -76,24 +102,20 @@ struct TrainSection {
   std::int64_t accumulation = 1;      // micro-batches a step on each replica
   double lr = 1e-4;                   // peak learning rate
   LrSchedule lr_schedule = LrSchedule::cosine;
-  std::int64_t warmup_steps = 0;  // at most one of warmup_steps and warmup_ratio is above 0
-  double warmup_ratio = 0.0;      // of all steps, rounded up
-  double min_lr_ratio = 0.0;      // the schedule ends at lr * min_lr_ratio
+  std::int64_t warmup_steps = 0;       // at most one of warmup_steps and warmup_ratio is above 0
+  double warmup_ratio = 0.0;           // of all steps, rounded up
+  double min_lr_ratio = 0.0;           // the schedule ends at lr * min_lr_ratio
+  double lr_power = 1.0;               // polynomial
+  std::int64_t lr_timescale = 0;       // inverse_sqrt; 0: the warm-up, or 10,000 without one
+  std::int64_t lr_decay_steps = 0;     // wsd: of the last phase; 0: lr_decay_ratio says
+  double lr_decay_ratio = 0.1;         // wsd: of all steps, rounded up
+  LrDecay lr_decay = LrDecay::cosine;  // wsd: the shape of the last phase
   OptimizerSection optimizer;
   double clip_norm = 1.0;          // global gradient norm, 0: no clipping
+  bool post_validation = false;    // stages update before the global norm is known
+  std::int64_t zero = 0;           // ZeRO stage: replicas share optimizer state (1), and so on
   std::string recompute = "none";  // none, attention or full
   std::int64_t seed = 0;           // of new weights, shuffling and everything else drawn
-};
-
-struct EvalSection {
-  std::int64_t every_steps = 0;  // 0: only after the last step
-  std::int64_t max_batches = 0;  // micro-batches an evaluation, 0: the whole validation set
-};
-
-struct CheckpointSection {
-  std::int64_t every_steps = 0;  // 0: only when the run ends or is stopped
-  std::int64_t keep_last = 2;    // older ones are deleted; 0: keep all
-  std::string resume = "auto";   // "auto": the newest in output.directory; "never"; or a path
 };
 
 struct OutputSection {
@@ -102,6 +124,9 @@ struct OutputSection {
   SaveDtype save_dtype =
       SaveDtype::same;  // of the model directory; same: as loaded, or model.dtype
   std::int64_t log_every_steps = 1;
+  std::vector<std::string> monitors = {"jsonl"};  // jsonl (always written), csv, tensorboard
+  std::string network_interface;                  // counted; empty: all but the loopback
+  std::string disk;                               // counted; empty: what this process does itself
 };
 
 struct LimitsSection {
@@ -114,8 +139,10 @@ struct RunConfig {
   DataSection data;
   GridSection grid;
   TrainSection train;
+  TuningSection tuning;
   EvalSection eval;
   CheckpointSection checkpoint;
+  CallbacksSection callbacks;
   OutputSection output;
   LimitsSection limits;
 };

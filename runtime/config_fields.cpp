@@ -2,42 +2,12 @@
 
 #include <algorithm>
 
+#include "runtime/config_field_makers.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/suggest.hpp"
 
 namespace collie::config {
 namespace {
-
-constexpr std::int64_t count_max = std::int64_t{1} << 53;  // exact as a JSON number everywhere
-
-template <class T>
-Integer integer(T& value, std::int64_t low, std::int64_t high = count_max) {
-  return {[&value] { return static_cast<std::int64_t>(value); },
-          [&value](std::int64_t read) { value = static_cast<T>(read); }, low, high};
-}
-
-// For enums: names in the order of their values.
-template <class T>
-Choice choice(T& value, const std::vector<std::pair<T, std::string_view>>& names) {
-  Choice result;
-  for (const auto& [_, name] : names) result.names.push_back(name);
-  result.get = [&value, names] {
-    const auto found = std::find_if(names.begin(), names.end(),
-                                    [&](const auto& entry) { return entry.first == value; });
-    COLLIE_CHECK(found != names.end(), "a value that has no name");
-    return found->second;
-  };
-  result.set = [&value, names](std::size_t place) { value = names[place].first; };
-  return result;
-}
-
-// For names that a registry further up resolves.
-Choice choice(std::string& value, const std::vector<std::string_view>& names) {
-  return {names, [&value] { return std::string_view(value); },
-          [&value, names](std::size_t place) { value = names[place]; }};
-}
-
-using Fields = std::vector<Field>;
 
 void append_model(Fields& fields, ModelSection& model) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
@@ -52,12 +22,18 @@ void append_model(Fields& fields, ModelSection& model) {
        "above 0: train a byte-level BPE tokenizer of this size on data.train"});
   add({"model.dtype",
        choice<DType>(model.dtype, {{DType::f32, "float32"}, {DType::bf16, "bfloat16"}}),
-       "of the arithmetic; weights and optimizer state are kept in float32"});
+       "of the arithmetic; optimizer state is kept in float32, and so are weights unless "
+       "model.master_weights is false"});
+  add({"model.master_weights", &model.master_weights,
+       "false: with dtype bfloat16 the weights are kept in bfloat16 alone, 2 bytes a parameter "
+       "instead of 6; updates are made in float32 and rounded, see train.optimizer.rounding"});
 }
 
 void append_data(Fields& fields, DataSection& data) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
-  add({"data.train", &data.train, "training files: text, JSON or JSON lines"});
+  add({"data.train", &data.train,
+       "training files (text, JSON or JSON lines) and directories that \"tokenize\" wrote; as "
+       "{path, weight, name} they are mixed by weight"});
   add({"data.validation", &data.validation,
        "validation files; at most one of this and data.validation_fraction"});
   add({"data.validation_fraction", Number{&data.validation_fraction, 0.0, 1.0, false, true},
@@ -72,6 +48,8 @@ void append_data(Fields& fields, DataSection& data) {
        "tokens in a row"});
   add({"data.packing", &data.packing,
        "put several documents into a row, blind to each other; false: one a row, padded"});
+  add({"data.packing_window", integer(data.packing_window, 0),
+       "pieces of documents that packing looks at together, in the order of the files; 0: all"});
   add({"data.shuffle", &data.shuffle, "draw a new order of the rows in each epoch"});
   add({"data.document_separator", &data.document_separator,
        "cuts plain text files into documents; empty: a file is one document"});
@@ -80,8 +58,27 @@ void append_data(Fields& fields, DataSection& data) {
   add({"data.input_key", &data.input_key, "name of this field in JSON records"});
   add({"data.output_key", &data.output_key, "name of this field in JSON records"});
   add({"data.messages_key", &data.messages_key, "name of this field in JSON records"});
+  add({"data.chat_template", &data.chat_template,
+       "how chats become text: auto (the model's own template, else plain), plain, or a Jinja "
+       "file"});
   add({"data.max_records", integer(data.max_records, 0),
        "read at most this many records for training and for validation; 0: all"});
+}
+
+void append_plan(Fields& fields, PlanSection& plan) {
+  const auto add = [&](std::string_view key, double& value, std::string_view help) {
+    fields.push_back({key, Number{&value, 0.0, 1e15}, help});
+  };
+  add("grid.plan.forward", plan.forward,
+      "time of F of one stage, for schedules that plan with costs, in any unit");
+  add("grid.plan.input", plan.input, "time of I");
+  add("grid.plan.weight", plan.weight, "time of W");
+  add("grid.plan.communication", plan.communication, "time of a message between ranks");
+  add("grid.plan.activation", plan.activation,
+      "memory that F keeps for a micro-batch on one rank, in any unit");
+  add("grid.plan.weight_stash", plan.weight_stash, "of that, what stays between I and W");
+  add("grid.plan.memory_cap", plan.memory_cap,
+      "memory of a rank that the plan may use; 0: the schedule's usual cap");
 }
 
 void append_grid(Fields& fields, GridSection& grid) {
@@ -98,65 +95,26 @@ void append_grid(Fields& fields, GridSection& grid) {
        "file; it has grid.pp ranks and train.accumulation micro-batches"});
   add({"grid.chunks", integer(grid.chunks, 0, limits::grid_axis_max),
        "stages of each rank, where the schedule takes a number; 0: its usual one"});
-}
-
-void append_optimizer(Fields& fields, OptimizerSection& optimizer) {
-  const auto add = [&](Field field) { fields.push_back(std::move(field)); };
-  add({"train.optimizer.name", choice(optimizer.name, {"adamw", "sgd"}), "optimizer"});
-  add({"train.optimizer.beta1", Number{&optimizer.beta1, 0.0, 1.0, false, true},
-       "decay of the first moment"});
-  add({"train.optimizer.beta2", Number{&optimizer.beta2, 0.0, 1.0, false, true},
-       "decay of the second moment"});
-  add({"train.optimizer.epsilon", Number{&optimizer.epsilon, 0.0, 1.0, true, false},
-       "added to the root of the second moment"});
-  add({"train.optimizer.momentum", Number{&optimizer.momentum, 0.0, 1.0, false, true},
-       "decay of sgd's velocity"});
-  add({"train.optimizer.weight_decay", Number{&optimizer.weight_decay, 0.0, 100.0},
-       "weight decay, decoupled (adamw) or as a part of the gradient (sgd); never on norms and "
-       "biases"});
-}
-
-void append_train(Fields& fields, TrainSection& train) {
-  const auto add = [&](Field field) { fields.push_back(std::move(field)); };
-  add({"train.max_steps", integer(train.max_steps, 0),
-       "optimizer steps; training needs either this or train.epochs"});
-  add({"train.epochs", Number{&train.epochs, 0.0, 1e6}, "passes over the data, also in part"});
-  add({"train.micro_batch_size", integer(train.micro_batch_size, 1, limits::micro_batches_max),
-       "rows in a micro-batch"});
-  add({"train.accumulation", integer(train.accumulation, 1, limits::micro_batches_max),
-       "micro-batches a step on each replica; with pp > 1 at least pp keeps the pipeline busy"});
-  add({"train.lr", Number{&train.lr, 0.0, 1000.0}, "highest learning rate"});
-  add({"train.lr_schedule",
-       choice<LrSchedule>(train.lr_schedule, {{LrSchedule::constant, "constant"},
-                                              {LrSchedule::linear, "linear"},
-                                              {LrSchedule::cosine, "cosine"}}),
-       "how the learning rate goes on after the warm-up"});
-  add({"train.warmup_steps", integer(train.warmup_steps, 0),
-       "steps in which the learning rate rises from 0"});
-  add({"train.warmup_ratio", Number{&train.warmup_ratio, 0.0, 1.0},
-       "the same as a share of all steps; at most one of the two"});
-  add({"train.min_lr_ratio", Number{&train.min_lr_ratio, 0.0, 1.0},
-       "last learning rate as a share of train.lr"});
-  append_optimizer(fields, train.optimizer);
-  add({"train.clip_norm", Number{&train.clip_norm, 0.0, 1e9},
-       "greatest global gradient norm; 0: no clipping"});
-  add({"train.recompute", choice(train.recompute, {"none", "attention", "full"}),
-       "which activations are computed again in the backward pass to save memory"});
-  add({"train.seed", integer(train.seed, 0), "of new weights and of the order of the data"});
+  add({"grid.group", integer(grid.group, 0, limits::micro_batches_max),
+       "micro-batches of a group (interleaved) or of an update (asynchronous), where the schedule "
+       "takes a number; 0: its usual one"});
+  add({"grid.slices", integer(grid.slices, 1, limits::schedule_slices_max),
+       "slices of a micro-batch along the sequence, where the schedule cuts it"});
+  add({"grid.warm_up_steps", integer(grid.warm_up_steps, 0, limits::micro_batches_max),
+       "synchronous updates before the asynchronous ones, where the schedule has them"});
+  append_plan(fields, grid.plan);
 }
 
 void append_rest(Fields& fields, RunConfig& config) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
-  add({"eval.every_steps", integer(config.eval.every_steps, 0),
-       "steps between evaluations; 0: only after the last step"});
-  add({"eval.max_batches", integer(config.eval.max_batches, 0),
-       "micro-batches an evaluation; 0: all validation data"});
+  append_evaluation(fields, config.eval);
   add({"checkpoint.every_steps", integer(config.checkpoint.every_steps, 0),
        "steps between checkpoints; 0: only when the run ends or is stopped"});
   add({"checkpoint.keep_last", integer(config.checkpoint.keep_last, 0),
        "newest checkpoints to keep; 0: all"});
   add({"checkpoint.resume", &config.checkpoint.resume,
        "auto: from the newest checkpoint of output.directory; never; or a checkpoint's path"});
+  append_callbacks(fields, config);
   add({"output.directory", &config.output.directory, "of all results; empty: runs/<name>"});
   add({"output.save_dtype",
        choice<SaveDtype>(config.output.save_dtype, {{SaveDtype::same, "same"},
@@ -169,6 +127,13 @@ void append_rest(Fields& fields, RunConfig& config) {
        "trace.jsonl"});
   add({"output.log_every_steps", integer(config.output.log_every_steps, 1),
        "steps between lines when the output is not a terminal"});
+  add({"output.monitors", NameList{{"jsonl", "csv", "tensorboard"}, &config.output.monitors},
+       "where metrics are written: metrics.jsonl (always), metrics.csv, TensorBoard event files"});
+  add({"output.network_interface", &config.output.network_interface,
+       "whose traffic the metrics count; empty: all interfaces but the loopback"});
+  add({"output.disk", &config.output.disk,
+       "block device whose transfers the metrics count; empty: what this process reads and "
+       "writes"});
   add({"limits.memory_bytes", integer(config.limits.memory_bytes, 0),
        "memory the plan must fit into; 0: what is free and the control group allows"});
 }
@@ -180,10 +145,20 @@ constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"per_device_train_batch_size", "train.micro_batch_size"},
     {"gradient_accumulation_steps", "train.accumulation"},
     {"max_grad_norm", "train.clip_norm"},
+    {"early_stopping_patience", "callbacks.early_stop.patience"},
+    {"early_stopping_threshold", "callbacks.early_stop.min_delta"},
+    {"load_best_model_at_end", "checkpoint.best.load"},
+    {"metric_for_best_model", "checkpoint.best.metric"},
     {"lr_scheduler_type", "train.lr_schedule"},
     {"num_train_epochs", "train.epochs"},
     {"max_length", "data.sequence_length"},
     {"model_name_or_path", "model.path"},
+    {"lora_alpha", "tuning.alpha"},
+    {"lora_rank", "tuning.rank"},
+    {"lora_dropout", "tuning.dropout"},
+    {"target_modules", "tuning.targets"},
+    {"use_rslora", "tuning.rslora"},
+    {"use_dora", "tuning.dora"},
 };
 
 std::string_view last_part(std::string_view path) {
@@ -199,6 +174,7 @@ std::vector<Field> fields_of(RunConfig& config) {
   append_data(fields, config.data);
   append_grid(fields, config.grid);
   append_train(fields, config.train);
+  append_tuning(fields, config.tuning);
   append_rest(fields, config);
   return fields;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,14 +37,36 @@ struct Number {
   bool high_open = false;  // high itself is outside
 };
 
+// A number, or null where the default depends on other keys.
+struct OptionalNumber {
+  std::optional<double>* value = nullptr;
+  double low = 0.0;
+  double high = 0.0;
+  bool low_open = false;
+  bool high_open = false;
+};
+
+// Several of a few names, each once.
+struct NameList {
+  std::vector<std::string_view> names;
+  std::vector<std::string>* value = nullptr;
+};
+
 // Any JSON object, or null; its keys are not ours.
 struct FreeObject {
   Json* value = nullptr;
 };
 
+// A JSON list of objects whose keys somebody else reads.
+struct FreeList {
+  Json* value = nullptr;
+};
+
 struct Field {
   std::string_view path;  // dotted
-  std::variant<bool*, Integer, Number, std::string*, std::vector<std::string>*, Choice, FreeObject>
+  std::variant<bool*, Integer, Number, std::string*, std::vector<std::string>*,
+               std::vector<DataSource>*, Choice, NameList, FreeObject, FreeList, OptionalNumber,
+               std::optional<bool>*, std::vector<ParameterGroup>*>
       value;
   std::string_view help;
 };

@@ -32,15 +32,36 @@ inline constexpr std::size_t pattern_stack_bytes_max = std::size_t{1} << 20;
 inline constexpr std::uint32_t pattern_match_steps_max = 10'000'000;
 inline constexpr std::uint32_t pattern_heap_kib_max = 20 * 1024;
 
+// Chat templates: programs that come with a model.
+inline constexpr std::size_t chat_template_bytes_max = std::size_t{1} << 20;
+inline constexpr int chat_template_nesting_max = 100;    // brackets and blocks in each other
+inline constexpr int chat_template_recursion_max = 400;  // nodes under evaluation, through macros
+inline constexpr std::int64_t chat_template_steps_max = 50'000'000;  // nodes and 64-byte copies
+inline constexpr std::size_t chat_template_output_bytes_max = std::size_t{128} << 20;
+inline constexpr std::size_t chat_template_memory_bytes_max = std::size_t{1} << 30;
+inline constexpr std::int64_t chat_template_range_max = 100'000;  // as jinja2's sandbox
+
 // Datasets.
 inline constexpr std::size_t record_bytes_max = std::size_t{64} << 20;
 inline constexpr std::size_t text_document_bytes_max = std::size_t{1} << 30;
-inline constexpr std::size_t dataset_tokens_max = std::size_t{1} << 31;
+inline constexpr std::size_t dataset_tokens_max = std::size_t{1} << 31;  // held in memory
+inline constexpr std::size_t token_shards_max = 100'000;
+inline constexpr std::int64_t token_shard_tokens_max = std::int64_t{1} << 40;
+inline constexpr std::size_t evaluation_samples_max = 10'000'000;
+inline constexpr std::size_t evaluation_options_max = 1000;  // or references, of one sample
+inline constexpr std::size_t evaluators_max = 64;
+inline constexpr std::int64_t best_checkpoints_max = 1000;
+inline constexpr std::int64_t new_tokens_max = 1'000'000;  // of one generated sample
 
 // Models.
 inline constexpr std::int64_t layers_max = 4096;
 inline constexpr std::int64_t hidden_size_max = 1 << 20;
 inline constexpr std::int64_t sequence_length_max = 1 << 24;
+
+// Optimizers.
+inline constexpr std::size_t parameter_groups_max = 256;
+inline constexpr std::size_t group_pattern_bytes_max = 256;
+inline constexpr std::int64_t newton_schulz_steps_max = 100;
 
 // The grid.
 inline constexpr int grid_axis_max = 1024;

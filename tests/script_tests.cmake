@@ -32,6 +32,36 @@ add_test(NAME cli.schedule
     $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
 set_tests_properties(cli.schedule PROPERTIES TIMEOUT 600)
 
+add_test(NAME cli.adapter
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/adapter_test.py"
+    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
+set_tests_properties(cli.adapter PROPERTIES TIMEOUT 600)
+
+add_test(NAME cli.tokenize
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/tokenize_test.py"
+    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
+set_tests_properties(cli.tokenize PROPERTIES TIMEOUT 600)
+
+add_test(NAME cli.evaluation
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/evaluation_test.py"
+    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
+set_tests_properties(cli.evaluation PROPERTIES TIMEOUT 600)
+
+add_test(NAME cli.examples
+  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/examples_test.py"
+    $<TARGET_FILE_DIR:example_dpo> "${PROJECT_SOURCE_DIR}")
+set_tests_properties(cli.examples PROPERTIES TIMEOUT 600)
+
+# Only where Python has TensorBoard, whose reader is the judge here.
+execute_process(COMMAND "${Python3_EXECUTABLE}" -c "import tensorboard"
+  RESULT_VARIABLE collie_no_tensorboard OUTPUT_QUIET ERROR_QUIET)
+if(collie_no_tensorboard EQUAL 0)
+  add_test(NAME cli.tensorboard
+    COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/tensorboard_test.py"
+      $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(cli.tensorboard PROPERTIES TIMEOUT 600)
+endif()
+
 add_test(NAME fault.program
   COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/fault/program_test.py"
     $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}" $<TARGET_FILE:fault_shim>)

@@ -26,11 +26,13 @@ using Action = std::function<int()>;
 
 // Each adds one verb to the program and sets the action when it was chosen.
 void add_train(CLI::App& program, Action& action);
+void add_adapter(CLI::App& program, Action& action);
 void add_evaluate(CLI::App& program, Action& action);
 void add_generate(CLI::App& program, Action& action);
 void add_inspect(CLI::App& program, Action& action);
 void add_plan(CLI::App& program, Action& action);
 void add_schedule(CLI::App& program, Action& action);
+void add_tokenize(CLI::App& program, Action& action);
 
 // What every verb that works on a configuration is given.
 struct ConfigArguments {

@@ -7,7 +7,7 @@
 #include "actors/cli/command.hpp"
 #include "actors/cli/stop_signal.hpp"
 #include "actors/progress_format.hpp"
-#include "models/generator.hpp"
+#include "models/adapter_switch.hpp"
 
 namespace collie::cli {
 
@@ -16,6 +16,8 @@ namespace {
 struct GenerateArguments {
   std::string model;
   std::vector<std::string> prompts;
+  std::vector<std::string> adapters;  // DIR or NAME=DIR
+  std::string used;                   // adapter
   std::string dtype;
   GenerationOptions generation{.sampling = {.temperature = 0.8, .top_p = 0.95}};
   int threads = 0;
@@ -61,6 +63,22 @@ Status generate_from_input(Generator& generator, const GenerateArguments& argume
   return ok_status();
 }
 
+// The name of the one to use: what --use says, else the only one.
+Result<std::string> add_adapters(const GenerateArguments& arguments, AdapterSwitch& adapters) {
+  std::string last;
+  for (const std::string& given : arguments.adapters) {
+    const std::size_t equals = given.find('=');
+    last = equals == std::string::npos ? given : given.substr(0, equals);
+    const std::string directory = equals == std::string::npos ? given : given.substr(equals + 1);
+    COLLIE_TRY_VOID(adapters.add(last, directory));
+  }
+  if (!arguments.used.empty()) return arguments.used;
+  if (arguments.adapters.size() < 2) return last;
+  return make_error(ErrorCode::invalid_config,
+                    "--use: say which of the {} adapters; \"{}\" is one of them",
+                    arguments.adapters.size(), last);
+}
+
 Status generate(GenerateArguments& arguments) {
   GeneratorOptions options;
   options.threads = arguments.threads;
@@ -70,7 +88,10 @@ Status generate(GenerateArguments& arguments) {
   arguments.generation.stop_at_end = !arguments.past_end;
   if (arguments.greedy) arguments.generation.sampling.temperature = 0.0;
   COLLIE_TRY_VOID(check_sampling(arguments.generation.sampling));
-  COLLIE_TRY(Generator generator, Generator::load(arguments.model, options));
+  AdapterSwitch adapters(arguments.model, options);
+  COLLIE_TRY(const std::string used, add_adapters(arguments, adapters));
+  COLLIE_TRY(Generator* const chosen, adapters.use(used));
+  Generator& generator = *chosen;
   const std::atomic<bool>& stop = watch_stop_signals("\n", InterruptedReads::fail);
   if (arguments.prompts.empty()) return generate_from_input(generator, arguments, stop);
   for (const std::string& prompt : arguments.prompts) {
@@ -92,6 +113,14 @@ void add_generate(CLI::App& program, Action& action) {
       ->type_name("TEXT")
       ->expected(1)
       ->take_all();
+  verb->add_option("--adapter", arguments->adapters,
+                   "PEFT directory to use beside the model, NAME=DIR to give it a name; may be "
+                   "repeated")
+      ->type_name("DIR")
+      ->expected(1)
+      ->take_all();
+  verb->add_option("--use", arguments->used, "Name of the adapter to use, where there are several")
+      ->type_name("NAME");
   verb->add_option("--max-tokens", generation.max_tokens, "Most new tokens")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -45,8 +45,10 @@ int run(int argc, char** argv) {
   add_evaluate(program, action);
   add_generate(program, action);
   add_plan(program, action);
+  add_adapter(program, action);
   add_inspect(program, action);
   add_schedule(program, action);
+  add_tokenize(program, action);
   std::string message;
   if (argc > 1 && is_unknown_verb(program, argv[1], message)) return usage_error(message);
   if (argc > 2 && std::string_view(argv[1]) == "schedule" &&

@@ -29,15 +29,37 @@ void print_shards(const Plan& plan, const RunConfig& config) {
   if (config.grid.dp > 1) fmt::print("each of the {} replicas takes the same\n", config.grid.dp);
 }
 
+// Of a tuned run: what is trained, and the bytes that training it takes beside its values.
+void print_trained(const Plan& plan) {
+  std::size_t bytes = 0;
+  for (const ShardPlan& shard : plan.shards) bytes += shard.training_bytes;
+  const auto trained = static_cast<double>(plan.trained_count);
+  print_row("trained",
+            fmt::format("{} ({}), {:.3g} % of the model; gradients and state {} a replica",
+                        format_count(trained), plan.trained_count,
+                        100.0 * trained / static_cast<double>(plan.parameter_count),
+                        format_bytes(bytes)));
+}
+
+// Of one replica.
+double held_bytes_per_parameter(const Plan& plan) {
+  double bytes = 0.0;
+  for (const ShardPlan& shard : plan.shards) bytes += static_cast<double>(shard.parameter_bytes);
+  return bytes / static_cast<double>(plan.parameter_count);
+}
+
 void print_plan(const Plan& plan, const RunConfig& config) {
   const double tokens = static_cast<double>(plan.tokens_per_step);
   print_row("parameters",
             fmt::format("{} ({})", format_count(static_cast<double>(plan.parameter_count)),
                         plan.parameter_count));
+  if (plan.trained_count != plan.parameter_count) print_trained(plan);
   print_row("grid", fmt::format("dp {} x tp {} x pp {}, {}", config.grid.dp, config.grid.tp,
                                 config.grid.pp, config.grid.schedule));
   print_row("memory", fmt::format("{} of {} {}", format_bytes(plan.total_bytes),
                                   format_bytes(plan.available.bytes), plan.available.source));
+  print_row("per parameter", fmt::format("{:.2f} bytes of weights, gradients and optimizer state",
+                                         held_bytes_per_parameter(plan)));
   print_row("step", fmt::format("{} tokens, {:.4g} GFLOP", plan.tokens_per_step,
                                 plan.flops_per_step * 1e-9));
   print_row("step time", fmt::format("about {} at {:.0f} % of the measured peak, {} tok/s",

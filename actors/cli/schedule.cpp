@@ -99,8 +99,12 @@ Result<Simulated> simulate_named(const std::string& name, const SourceArguments&
   }
   COLLIE_TRY(CostModel model, make_costs(schedule, costs));
   COLLIE_TRY(Simulation simulation, simulate(schedule, model, options));
-  return Simulated{std::move(schedule), std::move(validation), std::move(model),
-                   std::move(simulation)};
+  Simulated simulated{std::move(schedule), std::move(validation), std::move(model),
+                      std::move(simulation)};
+  if (simulated.schedule.policy.decides()) {
+    simulated.ran = as_run(simulated.schedule, simulated.simulation);
+  }
+  return simulated;
 }
 
 int terminal_width() {

@@ -1,6 +1,7 @@
 // What the verbs of `schedule` share: where a schedule comes from and what its work costs.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct CostArguments {
   std::string file;
   std::string run;  // whose trace tells the costs; empty: none
   std::vector<double> forward = {1.0}, input = {1.0}, weight = {1.0}, recompute = {0.0};
-  std::vector<double> step = {0.0};
+  std::vector<double> step = {0.0}, copy = {0.0};
   double overlapped = -1.0;
   StageMemory memory;  // of one rank's share of the model
   std::string messages = "latency";
@@ -54,6 +55,8 @@ struct Simulated {
   Validation validation;
   CostModel costs;
   Simulation simulation;
+  std::optional<Schedule> ran = {};                                // where a policy chose
+  const Schedule& shown() const { return ran ? *ran : schedule; }  // what the simulation is of
 };
 Result<Simulated> simulate_named(const std::string& name, const SourceArguments& source,
                                  const CostArguments& costs, const SimulateOptions& options);

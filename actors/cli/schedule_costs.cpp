@@ -61,9 +61,13 @@ Result<CostModel> read_costs(const std::string& path, int stages) {
   for (const JsonReader& row : stage_rows) {
     StageCosts& stage = model.stages.emplace_back();
     const Field fields[] = {// NOLINT(modernize-avoid-c-arrays)
-                            {"forward", &stage.forward},       {"input", &stage.input},
-                            {"weight", &stage.weight},         {"recompute", &stage.recompute},
-                            {"overlapped", &stage.overlapped}, {"step", &stage.step}};
+                            {"forward", &stage.forward},
+                            {"input", &stage.input},
+                            {"weight", &stage.weight},
+                            {"recompute", &stage.recompute},
+                            {"overlapped", &stage.overlapped},
+                            {"step", &stage.step},
+                            {"copy", &stage.copy}};
     COLLIE_TRY_VOID(read_fields(row, fields));
   }
   COLLIE_TRY(const auto memory_rows, read_rows(reader, "memory", stages));
@@ -124,6 +128,8 @@ void add_cost_options(CLI::App& verb, CostArguments& arguments) {
   list("--weight", arguments.weight, "... of W (B takes I and W)");
   list("--recompute", arguments.recompute, "... added to I where no R is written");
   list("--step", arguments.step, "... of STEP");
+  list("--copy", arguments.copy,
+       "... of keeping a version of the weights: PIN, STEP before readers");
   verb.add_option("--overlapped", arguments.overlapped,
                   "Time of F and B side by side; less than 0: "
                   "their sum")
@@ -153,7 +159,8 @@ Result<CostModel> make_costs(const Schedule& schedule, const CostArguments& argu
   if (!arguments.file.empty()) return read_costs(arguments.file, schedule.stages());
   if (!arguments.run.empty()) return costs_of_run(arguments.run, schedule);
   // Factors of one that the lists then multiply; memory is always of a rank's share.
-  const StageCosts ones = {.recompute = 1.0, .overlapped = arguments.overlapped, .step = 1.0};
+  const StageCosts ones = {
+      .recompute = 1.0, .overlapped = arguments.overlapped, .step = 1.0, .copy = 1.0};
   CostModel model = share_costs(schedule, ones, arguments.memory);
   if (!arguments.per_rank) model.stages = {ones};
   COLLIE_TRY_VOID(spread(schedule, "forward", arguments.forward, &StageCosts::forward, model));
@@ -162,6 +169,7 @@ Result<CostModel> make_costs(const Schedule& schedule, const CostArguments& argu
   COLLIE_TRY_VOID(
       spread(schedule, "recompute", arguments.recompute, &StageCosts::recompute, model));
   COLLIE_TRY_VOID(spread(schedule, "step", arguments.step, &StageCosts::step, model));
+  COLLIE_TRY_VOID(spread(schedule, "copy", arguments.copy, &StageCosts::copy, model));
   COLLIE_TRY(model.messages, parse_messages(arguments.messages));
   model.latency = arguments.latency;
   model.bandwidth = arguments.bandwidth;

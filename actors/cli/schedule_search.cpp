@@ -88,6 +88,14 @@ void add_schedule_search(CLI::App& schedule, Action& action) {
   verb->add_option("--chunks", options.chunks, "Stages per rank to try; 0: the usual number")
       ->delimiter(',')
       ->check(CLI::Range(0, 64));
+  verb->add_option("--groups", options.groups,
+                   "Micro-batches of a group or STEP to try; 0: the usual number; without it some "
+                   "around the ranks")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--slices", options.slices, "Slices of a micro-batch to try")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
   verb->add_flag("--synchronous", arguments->synchronous, "Only those without staleness");
   verb->add_flag("--all", arguments->all,
                  "Also those behind the front, and why others are refused");

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <map>
 
 #include "actors/cli/schedule.hpp"
 #include "actors/schedule/text_format.hpp"
@@ -13,35 +12,12 @@ namespace collie::cli {
 
 namespace {
 
-// What a generator wants of its arguments, in a few words; its errors say it in full.
-std::string_view needs_of(std::string_view generator) {
-  static const std::map<std::string_view, std::string_view> needs = {
-      {"interleaved", "--chunks of 2 or more"},
-      {"interleaved-zb", "--chunks of 2 or more"},
-      {"looped-bfs", "--chunks of 2 or more"},
-      {"hanayo", "an even number of --chunks"},
-      {"dualpipe", "even ranks; even micro-batches, 2 per rank"},
-      {"dualpipev", "2 micro-batches per rank"},
-      {"chimera", "even ranks, even micro-batches"},
-      {"seq1f1b", "--slices"},
-      {"zbv-greedy", "times; --memory-cap"},
-      {"zb-auto", "times; --memory-cap"},
-      {"zb-1p", "times"},
-      {"zb-2p", "times"},
-      {"pipedream-2bw", "--group of at least the ranks"},
-      {"paci", "--group"},
-      {"pipemare", "--warm-up-steps"},
-  };
-  const auto found = needs.find(generator);
-  return found == needs.end() ? "-" : found->second;
-}
-
 Status list_schedules(const Unit&) {
   std::size_t names = 0, titles = 0, needs = 0;
   for (const Generator& generator : schedule_generators()) {
     names = std::max(names, generator.name.size());
     titles = std::max(titles, generator.title.size());
-    needs = std::max(needs, needs_of(generator.name).size());
+    needs = std::max(needs, arguments_taken(generator).size());
   }
   const auto row = [&](std::string_view name, std::string_view title, std::string_view kind,
                        std::string_view wants, std::string_view source) {
@@ -51,7 +27,7 @@ Status list_schedules(const Unit&) {
   row("name", "schedule", "kind", "takes", "paper");
   for (const Generator& generator : schedule_generators()) {
     row(generator.name, generator.title, generator.asynchronous ? "async" : "sync",
-        needs_of(generator.name), generator.source);
+        arguments_taken(generator), generator.source);
   }
   return ok_status();
 }
@@ -83,7 +59,7 @@ Status show_schedule(const ShowArguments& arguments) {
   COLLIE_TRY(const Simulated simulated,
              simulate_named(name, arguments.source, {}, {.with_memory = false}));
   const Picture picture = {
-      .title = name, .schedule = &simulated.schedule, .simulation = &simulated.simulation};
+      .title = name, .schedule = &simulated.shown(), .simulation = &simulated.simulation};
   COLLIE_TRY(
       const std::string timeline,
       terminal_timeline(picture, {arguments.width > 0 ? arguments.width : terminal_width(),

@@ -29,7 +29,7 @@ Picture picture_of(const Simulated& simulated) {
   return {.title = fmt::format("{}, {} ranks, {} micro-batches", simulated.schedule.name,
                                simulated.schedule.ranks(), simulated.schedule.micro_batches),
           .note = describe_costs(simulated.costs),
-          .schedule = &simulated.schedule,
+          .schedule = &simulated.shown(),
           .simulation = &simulated.simulation,
           .validation = &simulated.validation};
 }

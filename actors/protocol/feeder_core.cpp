@@ -5,8 +5,13 @@
 namespace collie {
 
 FeederCore::FeederCore(std::uint64_t run, std::uint32_t generation, Grid grid, BatchSource source,
-                       int group)
-    : run_(run), generation_(generation), grid_(grid), source_(std::move(source)), group_(group) {}
+                       int group, int slices)
+    : run_(run),
+      generation_(generation),
+      grid_(grid),
+      source_(std::move(source)),
+      group_(group),
+      slices_(slices) {}
 
 // Every token of one update weighs the same.
 void FeederCore::weigh(std::vector<MicroBatch>& batches, bool trains) const {
@@ -23,11 +28,13 @@ void FeederCore::weigh(std::vector<MicroBatch>& batches, bool trains) const {
 
 void FeederCore::receive(const Message& message, Commands& out) {
   const auto* begin = std::get_if<BeginRound>(&message);
-  if (begin == nullptr || begin->stamp.run != run_ || begin->stamp.generation != generation_ ||
-      begin->stamp.round <= round_) {
+  if (begin == nullptr || begin->stamp.run != run_ || begin->stamp.generation != generation_) {
     return;
   }
-  round_ = begin->stamp.round;
+  // A beginning that was overtaken is of one of the last rounds; an older one is a repeated one.
+  const std::uint32_t round = begin->stamp.round;
+  if ((!fed_.empty() && round + 2 < *fed_.rbegin()) || !fed_.insert(round).second) return;
+  std::erase_if(fed_, [&](std::uint32_t old) { return old + 2 < *fed_.rbegin(); });
   // The weight of a token needs the whole global batch, so all of it is drawn before any is sent.
   std::vector<MicroBatch> batches;
   RoundData data{begin->stamp, 0, 0};
@@ -43,13 +50,22 @@ void FeederCore::receive(const Message& message, Commands& out) {
   for (int mb = 0; mb < begin->micro_batches; ++mb) {
     for (int replica = 0; replica < grid_.dp; ++replica) {
       MicroBatch& batch = batches[static_cast<std::size_t>(replica * begin->micro_batches + mb)];
-      Stamp stamp = begin->stamp;
-      stamp.micro_batch = static_cast<std::uint32_t>(mb);
-      for (int stage = 0; stage < grid_.pp; ++stage) {
-        for (int tensor = 0; tensor < grid_.tp; ++tensor) {
-          out.emplace_back(Send{shard_address({replica, stage, tensor}), Tokens{stamp, batch}});
-        }
+      batch.slice.count = begin->mode == Mode::train ? slices_ : 1;
+      for (int slice = 0; slice < batch.slice.count; ++slice) {
+        batch.slice.index = slice;
+        Stamp stamp = begin->stamp;
+        stamp.micro_batch = static_cast<std::uint32_t>(mb * batch.slice.count + slice);
+        send(replica, stamp, batch, out);
       }
+    }
+  }
+}
+
+void FeederCore::send(int replica, const Stamp& stamp, const MicroBatch& batch,
+                      Commands& out) const {
+  for (int stage = 0; stage < grid_.pp; ++stage) {
+    for (int tensor = 0; tensor < grid_.tp; ++tensor) {
+      out.emplace_back(Send{shard_address({replica, stage, tensor}), Tokens{stamp, batch}});
     }
   }
 }

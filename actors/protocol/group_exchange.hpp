@@ -16,6 +16,9 @@ struct Exchange {
   Purpose purpose = Purpose::replica_sum;
   std::vector<ShardId> group;
   int rank = 0;  // of this shard in the group
+  // The one rank that gets the parts; -1: all. The others wait for each other too, so none runs
+  // ahead of who has to take its parts.
+  int only_to = -1;
 };
 
 // One exchange under way, seen from one shard.
@@ -38,29 +41,33 @@ class PartCollection {
   Tensor own_part_;
 };
 
-// The reduction over a tensor group at which the work on a shard's stream is paused.
+// The reduction over a tensor or a replica group at which the work on a shard's stream is paused.
 class PausedReduction {
  public:
-  // group: see tensor_group(); rank: of this shard in it.
-  PausedReduction(std::vector<ShardId> group, int rank) : group_(std::move(group)), rank_(rank) {}
+  PausedReduction(const Grid& grid, const ShardId& self)
+      : tensor_{{}, tensor_group(grid, self), self.tensor},
+        replicas_{{}, replica_group(grid, self), self.replica} {}
 
-  // Another work was started: its reductions count from 0.
-  void work_started() { sequence_ = 0; }
+  // Another work was started: its reductions count from 0, those of each group by themselves.
+  void work_started() { tensor_sequence_ = replica_sequence_ = 0; }
   // The work has stopped: its completion carries this shard's part.
   void pause(const Completion& completion, Commands& out);
   // What lets the paused work go on, once, when all parts are there.
   std::optional<Work> resume_when_complete(Inbox& inbox);
 
+  // The paused work was given up: it will not go on.
+  void cancel() { paused_ = false; }
+
   bool is_paused() const { return paused_; }
   std::string describe() const;  // "reduction 2 of micro-batch 0"
 
  private:
-  std::vector<ShardId> group_;
-  int rank_;
+  Exchange tensor_, replicas_;
   bool paused_ = false;
   Purpose purpose_ = Purpose::forward;
   Stamp stamp_;
-  std::uint32_t sequence_ = 0;
+  std::uint32_t sequence_ = 0;  // of the reduction it is paused at
+  std::uint32_t tensor_sequence_ = 0, replica_sequence_ = 0;
   PartCollection parts_;
 };
 

@@ -31,11 +31,19 @@ InboxKey key_of(const Message& message) {
     key.sequence = part->sequence;
     key.rank = part->rank;
   }
+  if (const auto* norm = std::get_if<PartialNorm>(&message)) {
+    key.sequence = static_cast<std::uint32_t>(norm->rank);
+    key.rank = norm->tensor;
+  }
   return key;
 }
 
 InboxKey apply_key(std::uint32_t round) {
   return {round, 0, kind_of<Apply>(), 0, 0, 0};
+}
+
+InboxKey partial_norm_key(std::uint32_t round, int rank, int tensor) {
+  return {round, 0, kind_of<PartialNorm>(), 0, static_cast<std::uint32_t>(rank), tensor};
 }
 
 InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch) {
@@ -57,7 +65,7 @@ InboxKey contribution_key(std::uint32_t round, std::uint32_t micro_batch, Purpos
 
 void Inbox::begin_round(std::uint32_t round) {
   round_ = round;
-  taken_.clear();
+  std::erase_if(taken_, [round](const InboxKey& key) { return key.round < round; });
   std::erase_if(waiting_, [round](const auto& entry) { return entry.first.round < round; });
 }
 

@@ -23,6 +23,7 @@ struct InboxKey {
 
 InboxKey key_of(const Message& message);
 InboxKey apply_key(std::uint32_t round);
+InboxKey partial_norm_key(std::uint32_t round, int rank, int tensor);
 InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch);
 InboxKey activation_key(std::uint32_t round, std::uint32_t micro_batch);
 InboxKey gradient_key(std::uint32_t round, std::uint32_t micro_batch);
@@ -53,7 +54,7 @@ class Inbox {
   std::uint32_t generation_;
   std::uint32_t round_ = 0;
   std::map<InboxKey, Message> waiting_;
-  std::set<InboxKey> taken_;  // of the current round
+  std::set<InboxKey> taken_;  // of the current round and later ones
   std::size_t stale_ = 0;
   std::size_t duplicates_ = 0;
 };

@@ -11,7 +11,14 @@ namespace {
 std::vector<Action> walked(const std::vector<Action>& program, bool walks_steps) {
   std::vector<Action> actions;
   std::ranges::copy_if(program, std::back_inserter(actions), [&](const Action& action) {
-    return is_computed(action.verb) || (walks_steps && action.verb == Verb::step);
+    switch (action.verb) {
+      case Verb::recompute:
+      case Verb::predict:
+      case Verb::fence:
+        return true;
+      default:
+        return is_computed(action.verb) || (walks_steps && action.verb == Verb::step);
+    }
   });
   return actions;
 }
@@ -27,10 +34,14 @@ ProgramCursor::ProgramCursor(std::vector<HostedStage> hosted, int ranks,
       credit_(credit),
       credits_(hosted_.size(), Credits{credit, credit}),
       policy_(std::move(policy)) {
-  for (const Action& action : train_program_) hosted_index(action);
+  for (const Action& action : train_program_) {
+    hosted_index(action);
+    if (action.verb == Verb::recompute) recomputed_.insert(unit_of(action));
+  }
 }
 
 std::size_t ProgramCursor::hosted_index(const Action& action) const {
+  if (action.verb == Verb::fence) return 0;
   for (std::size_t index = 0; index < hosted_.size(); ++index) {
     const HostedStage& hosted = hosted_[index];
     if (hosted.stage == action.stage && hosted.direction == action.direction) return index;
@@ -46,7 +57,7 @@ void ProgramCursor::begin_round(Mode mode, std::uint32_t round, int micro_batche
   std::ranges::fill(credits_, Credits{credit_, credit_});
   program_ = mode == Mode::train ? train_program_ : evaluation(micro_batches);
   decides_ = mode == Mode::train && policy_.decides();
-  if (decides_) fill_queues();
+  if (decides_) choice_ = PolicyChoice(policy_, program_);
 }
 
 // Forwards in groups of as many micro-batches as there are ranks: with several stages on a rank a
@@ -66,54 +77,11 @@ std::vector<Action> ProgramCursor::evaluation(int micro_batches) const {
   return actions;
 }
 
-void ProgramCursor::fill_queues() {
-  queues_.clear();
-  for (const Verb verb : policy_.priority) {
-    for (std::size_t hosted = 0; hosted < hosted_.size(); ++hosted) {
-      Queue& queue = queues_.emplace_back(Queue{.hosted = hosted});
-      std::ranges::copy_if(program_, std::back_inserter(queue.actions), [&](const Action& action) {
-        return action.verb == verb && hosted_index(action) == hosted;
-      });
-    }
-  }
-}
-
-// What the rank itself has done before: F before I or B, I before W; and the bound on F.
-bool ProgramCursor::is_prepared(const Queue& queue) const {
-  const Action& action = queue.actions[queue.head];
-  std::size_t forwards = 0, freed = 0;
-  for (const Queue& other : queues_) {
-    if (other.hosted != queue.hosted) continue;
-    const auto begin = other.actions.begin();
-    const Verb verb = other.actions.empty() ? Verb::fence : other.actions.front().verb;
-    if (verb == Verb::forward) forwards = other.head;
-    if (makes_weight_gradient(verb)) freed += other.head;
-    const bool is_before = (makes_input_gradient(action.verb) && verb == Verb::forward) ||
-                           (action.verb == Verb::backward_weight && verb == Verb::backward_input);
-    if (!is_before) continue;
-    const auto done = begin + static_cast<std::ptrdiff_t>(other.head);
-    if (std::find_if(begin, done, [&](const Action& a) {
-          return a.micro_batch == action.micro_batch;
-        }) == done) {
-      return false;
-    }
-  }
-  return action.verb != Verb::forward || policy_.in_flight == 0 ||
-         forwards - freed < static_cast<std::size_t>(policy_.in_flight);
-}
-
-const ProgramCursor::Queue* ProgramCursor::chosen_queue(std::span<const Inbox> inboxes) const {
-  for (const Queue& queue : queues_) {
-    if (queue.is_empty() || !is_prepared(queue)) continue;
-    if (may_start(queue.actions[queue.head], inboxes)) return &queue;
-  }
-  return nullptr;
-}
-
 std::optional<Action> ProgramCursor::startable(std::span<const Inbox> inboxes) const {
   if (decides_) {
-    const Queue* queue = finished() ? nullptr : chosen_queue(inboxes);
-    return queue == nullptr ? std::nullopt : std::optional(queue->actions[queue->head]);
+    const Choice* choice =
+        choice_.choose([&](const Choice& next) { return may_start(next.action, inboxes); });
+    return choice == nullptr ? std::nullopt : std::optional(choice->action);
   }
   if (finished() || !may_start(program_[position_], inboxes)) return std::nullopt;
   return program_[position_];
@@ -122,11 +90,7 @@ std::optional<Action> ProgramCursor::startable(std::span<const Inbox> inboxes) c
 void ProgramCursor::started(const Action& action) {
   const std::size_t index = hosted_index(action);
   if (decides_) {
-    const auto queue = std::ranges::find_if(queues_, [&](const Queue& candidate) {
-      return !candidate.is_empty() && candidate.actions[candidate.head] == action;
-    });
-    COLLIE_CHECK(queue != queues_.end(), "{} is not next of its kind", to_string(action));
-    ++queue->head;
+    choice_.started(action);
     program_[position_] = action;  // the record of what was chosen
   }
   COLLIE_CHECK(!finished() && program_[position_] == action, "{} is not the next action",

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "actors/protocol/inbox.hpp"
+#include "actors/schedule/policy_choice.hpp"
 #include "actors/schedule/schedule.hpp"
 
 namespace collie {
@@ -23,7 +26,8 @@ struct HostedStage {
 
 class ProgramCursor {
  public:
-  // The program of training, micro-batches numbered from 0 in each direction. STEP is walked only
+  // The program of training, micro-batches numbered from 0 in each direction, without PIN and DROP.
+  // STEP is walked only
   // where asked for (asynchronous schedules): what a synchronous step ends with is RoundEnd's
   // business. credit: undelivered messages that each
   // link of a hosted stage may hold. ranks: of the pipeline.
@@ -39,7 +43,10 @@ class ProgramCursor {
   bool finished() const { return position_ == program_.size(); }
   std::size_t position() const { return position_; }  // of the next action
 
-  // The position of the action's stage among the hosted.
+  // An R of the forward's unit follows.
+  bool is_recomputed(const Action& forward) const { return recomputed_.contains(unit_of(forward)); }
+
+  // The position of the action's stage among the hosted; a FENCE, which has none, is the first's.
   std::size_t hosted_index(const Action& action) const;
   const HostedStage& hosted(std::size_t index) const { return hosted_[index]; }
 
@@ -62,32 +69,26 @@ class ProgramCursor {
     int gradient = 0;    // ... and to the stage before
   };
 
+  using Unit = std::tuple<int, int, int, int>;  // stage, micro-batch, slice, direction
+  static Unit unit_of(const Action& action) {
+    return {action.stage, action.micro_batch, action.slice, action.direction};
+  }
   bool may_start(const Action& action, std::span<const Inbox> inboxes) const;
   std::vector<Action> evaluation(int micro_batches) const;
-
-  // The actions of one kind and stage that are left, for policies.
-  struct Queue {
-    std::size_t hosted = 0;
-    std::vector<Action> actions = {};
-    std::size_t head = 0;
-    bool is_empty() const { return head == actions.size(); }
-  };
-  void fill_queues();
-  const Queue* chosen_queue(std::span<const Inbox> inboxes) const;
-  bool is_prepared(const Queue& queue) const;
   const HostedStage& stage_of(const Action& action) const { return hosted_[hosted_index(action)]; }
 
   std::vector<HostedStage> hosted_;
   int ranks_;
   std::vector<Action> train_program_;
+  std::set<Unit> recomputed_;
   int credit_;
   std::vector<Action> program_;  // of this round
   std::size_t position_ = 0;
   std::uint32_t round_ = 0;
   std::vector<Credits> credits_;  // of each hosted stage
   Policy policy_;
-  bool decides_ = false;       // in this round
-  std::vector<Queue> queues_;  // by priority, then hosted stage
+  bool decides_ = false;  // in this round
+  PolicyChoice choice_;   // where it does
 };
 
 }  // namespace collie

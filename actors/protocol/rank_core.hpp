@@ -8,9 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "actors/protocol/fence_gate.hpp"
 #include "actors/protocol/group_exchange.hpp"
+#include "actors/protocol/post_validation.hpp"
 #include "actors/protocol/program_cursor.hpp"
 #include "actors/protocol/round_end.hpp"
+#include "actors/protocol/round_order.hpp"
 #include "actors/protocol/trace_recorder.hpp"
 #include "runtime/limits.hpp"
 
@@ -32,10 +35,14 @@ struct RankCoreConfig {
   Policy policy;                // if it decides, the program is not an order
   int credit = limits::link_credit_default;
   // How many works may be on the stream at once. Work that may pause at a reduction is issued
-  // alone, so this is 1 as soon as a stage has more than one shard.
+  // alone, so this is 1 as soon as a stage has more than one shard, or replicas reduce in the
+  // program: see ModelExecutor::pauses_in_program().
   int depth = 1;
+  // The first hosted shard of each rank of the pipeline, where its programs have FENCEs.
+  Exchange fence;
   // Of an asynchronous program, one for each action; else empty, and STEP is not walked.
   std::vector<VersionUse> version_uses;
+  NormChain norms;  // of post-validation
   bool is_asynchronous() const { return !version_uses.empty(); }
 };
 
@@ -63,13 +70,23 @@ class RankCore {
   };
 
   std::size_t index_of_hosted(const ShardId& shard) const;
+  // How rounds begin, end and, with post-validation, overlap: rank_rounds.cpp.
+  void begin_next_round(Commands& out);
   void begin_round(const BeginRound& begin, Commands& out);
+  bool has_ended() const;
+  bool reads_alone(const Action& action) const;
+  void end_completed(Completion completion, std::size_t hosted, Commands& out);
+  void update_early(Commands& out);
+  void give_up(std::uint32_t round);
   void advance(Commands& out);
   bool is_paused() const;
+  bool may_start(const Action& action, Commands& out);
   void start(const Action& action, Commands& out);
+  void set_versions(std::size_t hosted, Work& work) const;
   Work forward_work(const Action& action, Commands& out);
   Work backward_work(const Action& action, Commands& out);
-  Work update_work();
+  Work update_work(std::size_t hosted);
+  void count_weights(std::size_t hosted, Work& work);
   void send_output(const Completion& completion, std::size_t hosted, Commands& out) const;
   void fail(const ShardId& from, Error error, Commands& out);
   void issue(std::size_t hosted, std::optional<Work> work, Commands& out);
@@ -79,17 +96,25 @@ class RankCore {
 
   RankCoreConfig config_;
   ProgramCursor cursor_;
-  std::int64_t updates_per_round_;
+  FenceGate fence_;
   // Of each hosted shard.
   std::vector<Inbox> inboxes_;
   std::vector<PausedReduction> reductions_;
   std::vector<RoundEnd> ends_;
+  std::vector<std::int64_t> updates_per_round_;
+  std::vector<std::int64_t> updates_;  // that this round's program has issued
+  // Weight gradients: those of a round, and those that this round's program has not issued yet.
+  std::vector<std::int64_t> weights_per_round_, weights_left_;
 
   Phase phase_ = Phase::ending;
   std::uint32_t round_ = 0;
+  // With post-validation the ends may still be of the round before, whose update is not validated.
+  std::uint32_t round_before_ = 0;
+  RoundOrder order_;
+  PostValidation validation_;
+  int rollbacks_ = 0;  // of the run
   BeginRound begin_;
   Mode mode_ = Mode::train;
-  std::int64_t updates_ = 0;  // that this round's program has issued
   int in_flight_ = 0;
   std::uint64_t works_completed_ = 0;
   TraceRecorder trace_;

@@ -1,5 +1,7 @@
 // How a round ends on one shard, once its program has: the gradients are exchanged, the round is
-// reported, and in training the trainer's decision is applied. Pure.
+// reported, and in training the trainer's decision is applied. With post-validation (see
+// post_validation.hpp) the shard may have updated before; then the decision is what the update is
+// validated against, and where they differ it is rolled back and done again. Pure.
 #pragma once
 
 #include <optional>
@@ -21,12 +23,19 @@ class RoundEnd {
   Work begin(Mode mode, const Stamp& stamp);
   std::optional<Work> message_arrived(Inbox& inbox);
   std::optional<Work> completed(Completion completion, Inbox& inbox, Commands& out);
+  // Updates before the trainer has decided; only while awaits_trainer().
+  Work update_early(Apply guess);
 
   // The trainer refused the update: what was awaited will not come.
   void abandon() { phase_ = Phase::over; }
 
   bool is_over() const { return phase_ == Phase::over; }
   bool awaits_trainer() const { return phase_ == Phase::awaiting_apply; }
+  // Nothing but the validation of an early update is left.
+  bool awaits_validation() const { return phase_ == Phase::updated_early; }
+  int rollbacks() const { return rollbacks_; }  // of this round
+  // The completion of this work is the last of the round.
+  bool ends_with(WorkKind kind) const;
   std::string_view describe() const;
 
  private:
@@ -38,12 +47,18 @@ class RoundEnd {
     reporting,       // losses and squares are being computed
     awaiting_apply,  // the trainer decides
     optimizing,
+    updating_early,
+    updated_early,  // the trainer decides whether that was right
+    validating,
+    rolling_back,
   };
 
   Work make_work(WorkKind kind) const;
   Work next_exchange();
   std::optional<Work> combine_when_complete(Inbox& inbox);
-  std::optional<Work> optimize_when_told(Inbox& inbox);
+  std::optional<Work> decide_when_told(Inbox& inbox);
+  Work optimize();
+  void finish(Completion completion, Commands& out);
 
   ShardId self_;
   std::vector<Exchange> exchanges_;
@@ -53,6 +68,8 @@ class RoundEnd {
   Stamp stamp_;
   std::size_t exchange_ = 0;
   PartCollection parts_;
+  Apply apply_;  // the trainer's, or before it the guess
+  int rollbacks_ = 0;
 };
 
 }  // namespace collie

@@ -2,27 +2,55 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace collie {
 
-TrainerCore::TrainerCore(std::uint64_t run, std::uint32_t generation, Grid grid)
-    : run_(run), generation_(generation), grid_(grid) {}
+// torch.nn.utils.clip_grad_norm_: the same small constant keeps a zero norm harmless.
+double clip_scale(double norm, double clip_norm) {
+  return clip_norm > 0.0 && norm > clip_norm ? clip_norm / (norm + 1e-6) : 1.0;
+}
 
-void TrainerCore::begin(const RoundRequest& request, Commands& out) {
+TrainerCore::TrainerCore(std::uint64_t run, std::uint32_t generation, Grid grid,
+                         bool post_validates)
+    : run_(run), generation_(generation), grid_(grid), post_validates_(post_validates) {}
+
+const RoundReport& TrainerCore::Round::report(const Grid& grid, const ShardId& shard) const {
+  return *reports[static_cast<std::size_t>(index_of(grid, shard))];
+}
+
+bool TrainerCore::Round::is_reported() const {
+  return data && std::ranges::all_of(reports, [](const auto& slot) { return slot.has_value(); });
+}
+
+void TrainerCore::begin(const RoundRequest& request, Commands& out,
+                        const std::optional<RoundRequest>& next) {
   COLLIE_CHECK(!running_, "a round is running");
-  ++round_;
   running_ = true;
-  applied_ = false;
-  request_ = request;
-  const auto shards = static_cast<std::size_t>(grid_.shard_count());
-  reports_.assign(shards, std::nullopt);
-  done_.assign(shards, std::nullopt);
-  data_.reset();
-  outcome_ = RoundOutcome{};
   result_.reset();
-  const BeginRound begin{
-      {run_, generation_, round_, 0}, request.mode,      request.micro_batches, request.step,
-      request.learning_rate,          request.clip_norm, request.want_trace};
+  if (open_.empty()) open(request, false, out);
+  COLLIE_CHECK(open_.front().request == request, "another round than the one begun early");
+  const bool both_train = next && next->mode == Mode::train && request.mode == Mode::train;
+  if (post_validates_ && both_train) open(*next, true, out);
+  decide_when_reported(out);
+  finish_when_done();
+}
+
+void TrainerCore::open(const RoundRequest& request, bool may_overtake, Commands& out) {
+  const std::uint32_t before = open_.empty() ? ended_ : open_.back().begin.stamp.round;
+  const BeginRound begin{{run_, generation_, ++last_number_, 0},
+                         request.mode,
+                         request.micro_batches,
+                         request.step,
+                         request.learning_rate,
+                         request.clip_norm,
+                         request.want_trace,
+                         before,
+                         may_overtake};
+  Round& round = open_.emplace_back(Round{begin, request});
+  const auto shards = static_cast<std::size_t>(grid_.shard_count());
+  round.reports.assign(shards, std::nullopt);
+  round.done.assign(shards, std::nullopt);
   out.emplace_back(Send{Address{Role::feeder, {}}, begin});
   broadcast(begin, out);
 }
@@ -34,86 +62,108 @@ void TrainerCore::broadcast(const Message& message, Commands& out) const {
 }
 
 void TrainerCore::receive(Message message, Commands& out) {
-  const Stamp& stamp = stamp_of(message);
+  const Stamp stamp = stamp_of(message);
   if (!running_ || stamp.run != run_ || stamp.generation != generation_) return;
   if (auto* failed = std::get_if<Failed>(&message)) {
     fail(std::move(failed->error));
     return;
   }
-  if (stamp.round != round_) return;
-  if (auto* data = std::get_if<RoundData>(&message)) {
-    data_ = *data;
-  } else if (auto* report = std::get_if<RoundReport>(&message)) {
-    auto& slot = reports_[static_cast<std::size_t>(index_of(grid_, report->from))];
-    if (!slot) slot = std::move(*report);
-  } else if (auto* done = std::get_if<StepDone>(&message)) {
-    auto& slot = done_[static_cast<std::size_t>(index_of(grid_, done->from))];
-    if (!slot) slot = std::move(*done);
+  for (Round& round : open_) {
+    if (round.begin.stamp.round == stamp.round) keep(round, std::move(message));
   }
   decide_when_reported(out);
   finish_when_done();
 }
 
-const RoundReport& TrainerCore::report(const ShardId& shard) const {
-  return *reports_[static_cast<std::size_t>(index_of(grid_, shard))];
+void TrainerCore::keep(Round& round, Message message) {
+  if (auto* data = std::get_if<RoundData>(&message)) {
+    round.data = *data;
+  } else if (auto* report = std::get_if<RoundReport>(&message)) {
+    auto& slot = round.reports[static_cast<std::size_t>(index_of(grid_, report->from))];
+    if (!slot) slot = std::move(*report);
+  } else if (auto* done = std::get_if<StepDone>(&message)) {
+    auto& slot = round.done[static_cast<std::size_t>(index_of(grid_, done->from))];
+    if (!slot) slot = std::move(*done);
+  }
 }
 
 void TrainerCore::decide_when_reported(Commands& out) {
-  const bool complete =
-      data_ && std::ranges::all_of(reports_, [](const auto& slot) { return slot.has_value(); });
-  if (!running_ || applied_ || !complete) return;
-  applied_ = true;
-  outcome_.valid_tokens = data_->valid_tokens;
-  outcome_.tokens = data_->tokens;
-  outcome_.loss = loss_sum() / static_cast<double>(std::max<std::int64_t>(1, data_->valid_tokens));
-  outcome_.gradient_norm = std::sqrt(sum_of_squares());
-  if (Status finite = check_finite(); !finite) {
-    fail(std::move(finite).error());
-    return;
+  if (!running_ || open_.front().applied || !open_.front().is_reported()) return;
+  Round& round = open_.front();
+  round.applied = true;
+  RoundOutcome& outcome = round.outcome;
+  outcome.valid_tokens = round.data->valid_tokens;
+  outcome.tokens = round.data->tokens;
+  outcome.loss =
+      loss_sum(round) / static_cast<double>(std::max<std::int64_t>(1, outcome.valid_tokens));
+  outcome.gradient_norm = std::sqrt(sum_of_squares(round));
+  for (int replica = 0; replica < grid_.dp; ++replica) {
+    const auto& losses = round.report(grid_, {replica, grid_.pp - 1, 0}).row_losses;
+    outcome.row_losses.insert(outcome.row_losses.end(), losses.begin(), losses.end());
   }
-  if (request_.mode != Mode::train) {
-    running_ = false;
-    result_ = outcome_;
-    return;
+  if (Status finite = check_finite(round); !finite) {
+    round.refusal = std::move(finite).error();
+    // Without post-validation no rank has updated: they see at the next round that none will come.
+    if (!post_validates_ || round.request.mode != Mode::train) return finish(*round.refusal);
+  } else if (round.request.mode != Mode::train) {
+    return finish(outcome);
   }
-  // torch.nn.utils.clip_grad_norm_: the same small constant keeps a zero norm harmless.
-  const bool clips = request_.clip_norm > 0.0 && outcome_.gradient_norm > request_.clip_norm;
-  const double scale = clips ? request_.clip_norm / (outcome_.gradient_norm + 1e-6) : 1.0;
-  broadcast(Apply{{run_, generation_, round_, 0},
-                  request_.step + 1,
-                  request_.learning_rate,
-                  scale,
-                  request_.want_hash},
-            out);
+  decide_update(round, out);
 }
 
-double TrainerCore::loss_sum() const {
+void TrainerCore::decide_update(Round& round, Commands& out) {
+  const RoundRequest& request = round.request;
+  const double scale = clip_scale(round.outcome.gradient_norm, request.clip_norm);
+  const bool clips = scale != 1.0;
+  Apply apply{round.begin.stamp, request.step + 1,         request.learning_rate, scale,
+              request.want_hash, round.refusal.has_value()};
+  // A rank that went on has updated unscaled.
+  std::optional<RoundRequest> again;
+  if (open_.size() > 1 && (clips || apply.is_refused)) {
+    apply.voided_round = open_.back().begin.stamp.round;
+    if (!apply.is_refused) again = open_.back().request;
+    open_.pop_back();
+  }
+  broadcast(apply, out);
+  if (again) open(*again, false, out);
+}
+
+double TrainerCore::loss_sum(const Round& round) const {
   double sum = 0.0;
   for (int replica = 0; replica < grid_.dp; ++replica) {
-    for (const double loss : report({replica, grid_.pp - 1, 0}).losses) sum += loss;
+    for (const double loss : round.report(grid_, {replica, grid_.pp - 1, 0}).losses) sum += loss;
   }
   return sum;
 }
 
-double TrainerCore::sum_of_squares() const {
+double TrainerCore::sum_of_squares(const Round& round) const {
   double sum = 0.0;
   for (int tensor = 0; tensor < grid_.tp; ++tensor) {
     for (int stage = 0; stage < grid_.pp; ++stage) {
-      for (const double square : report({0, stage, tensor}).squares) sum += square;
+      const RoundReport& first = round.report(grid_, {0, stage, tensor});
+      for (std::size_t i = 0; i < first.squares.size(); ++i) {
+        double square = first.squares[i];
+        // With ZeRO one replica has measured it, for the others it is 0.
+        for (int replica = 1; first.is_share && replica < grid_.dp; ++replica) {
+          square += round.report(grid_, {replica, stage, tensor}).squares[i];
+        }
+        sum += square;
+      }
     }
   }
   return sum;
 }
 
-Status TrainerCore::check_finite() const {
-  const bool trains = request_.mode == Mode::train;
+Status TrainerCore::check_finite(const Round& round) const {
+  const RoundRequest& request = round.request;
+  const bool trains = request.mode == Mode::train;
   const std::string what = fmt::format("{} {}", trains ? "step" : "evaluation batch",
-                                       trains ? request_.step + 1 : request_.step);
+                                       trains ? request.step + 1 : request.step);
   const std::string remedy =
       trains ? "the step was not applied; lower train.lr or inspect the data of this step"
              : "the parameters have diverged, or the data is broken";
   for (int replica = 0; replica < grid_.dp; ++replica) {
-    const auto& losses = report({replica, grid_.pp - 1, 0}).losses;
+    const auto& losses = round.report(grid_, {replica, grid_.pp - 1, 0}).losses;
     for (std::size_t mb = 0; mb < losses.size(); ++mb) {
       if (std::isfinite(losses[mb])) continue;
       return make_error(ErrorCode::non_finite,
@@ -121,7 +171,7 @@ Status TrainerCore::check_finite() const {
                         losses[mb], remedy);
     }
   }
-  for (const auto& slot : reports_) {
+  for (const auto& slot : round.reports) {
     if (slot->first_non_finite.empty()) continue;
     return make_error(ErrorCode::non_finite, "{}: the gradient of {} ({}) is not finite; {}", what,
                       slot->first_non_finite, to_string(slot->from), remedy);
@@ -130,27 +180,42 @@ Status TrainerCore::check_finite() const {
 }
 
 void TrainerCore::finish_when_done() {
-  if (!running_ || !std::ranges::all_of(done_, [](const auto& s) { return s.has_value(); })) return;
-  running_ = false;
+  if (!running_) return;
+  Round& round = open_.front();
+  if (!std::ranges::all_of(round.done, [](const auto& s) { return s.has_value(); })) return;
+  if (round.refusal) return finish(*round.refusal);
+  RoundOutcome& outcome = round.outcome;
   std::vector<std::uint64_t> hashes(static_cast<std::size_t>(grid_.dp), 0);
-  for (const auto& slot : done_) {
+  for (auto& slot : round.done) {
     hashes[static_cast<std::size_t>(slot->from.replica)] += slot->parameter_hash;
-    outcome_.peak_bytes.push_back(slot->peak_bytes);
-    if (request_.want_trace) outcome_.trace.push_back(slot->trace);
+    outcome.peak_bytes.push_back(slot->peak_bytes);
+    outcome.rollbacks += slot->rollbacks;
+    if (round.request.want_trace) outcome.trace.push_back(slot->trace);
   }
-  outcome_.parameter_hash = hashes[0];
+  if (round.done.front()->is_share) {
+    hashes.assign(1, std::accumulate(hashes.begin(), hashes.end(), std::uint64_t{0}));
+  }
+  outcome.parameter_hash = hashes[0];
   for (std::size_t replica = 1; replica < hashes.size(); ++replica) {
     if (hashes[replica] == hashes[0]) continue;
-    fail(make_error(ErrorCode::lost, "step {}: the parameters of replica {} differ from replica 0",
-                    request_.step + 1, replica));
-    return;
+    return fail(make_error(ErrorCode::lost,
+                           "step {}: the parameters of replica {} differ from replica 0",
+                           round.request.step + 1, replica));
   }
-  result_ = outcome_;
+  finish(outcome);
+}
+
+void TrainerCore::finish(Result<RoundOutcome> result) {
+  running_ = false;
+  result_ = std::move(result);
+  ended_ = open_.front().begin.stamp.round;
+  open_.pop_front();
 }
 
 void TrainerCore::fail(Error error) {
   running_ = false;
   result_ = std::move(error);
+  open_.clear();
 }
 
 std::optional<Result<RoundOutcome>> TrainerCore::take_outcome() {
@@ -158,13 +223,16 @@ std::optional<Result<RoundOutcome>> TrainerCore::take_outcome() {
 }
 
 std::string TrainerCore::describe() const {
+  if (open_.empty()) return "no round is running";
+  const Round& round = open_.front();
   std::string missing;
-  for (std::size_t i = 0; i < reports_.size(); ++i) {
-    if (applied_ ? done_[i].has_value() : reports_[i].has_value()) continue;
+  for (std::size_t i = 0; i < round.reports.size(); ++i) {
+    if (round.applied ? round.done[i].has_value() : round.reports[i].has_value()) continue;
     missing += fmt::format("{}{}", missing.empty() ? "" : ", ",
                            to_string(shard_at(grid_, static_cast<int>(i))));
   }
-  return fmt::format("round {} waits for {} from: {}", round_, applied_ ? "updates" : "reports",
+  return fmt::format("round {} waits for {} from: {}", round.begin.stamp.round,
+                     round.applied ? "updates" : "reports",
                      missing.empty() ? "the feeder" : missing);
 }
 

@@ -11,13 +11,19 @@ enum class WorkKind {
   forward,         // tensor: input activation (undefined on the first stage)
   backward_input,  // tensor: gradient of the output (undefined on the last stage)
   backward_weight,
-  backward,  // both, segment by segment: takes less memory, sends the gradient at its end
-  resume,    // parts: every shard's part of the reduction the paused work declared
-  prepare,   // make this shard's contribution to an exchange
-  combine,   // parts: every rank's contribution, in rank order
-  report,    // losses and sums of squares
-  update,    // a STEP inside an asynchronous program: apply, clipped by the stage's own norm
-  optimize,  // the end of a round: apply, unless its program did
+  backward,   // both, segment by segment: takes less memory, sends the gradient at its end
+  recompute,  // what a forward with keeps_input has not kept
+  predict,    // a PREDICT: make the weights that forwards (and backwards) behind it read
+  fence,      // nothing: a FENCE that has been passed, for the trace
+  resume,     // parts: every shard's part of the reduction the paused work declared
+  prepare,    // make this shard's contribution to an exchange
+  combine,    // parts: every rank's contribution, in rank order
+  report,     // losses and sums of squares
+  update,     // a STEP inside an asynchronous program: apply, clipped by the stage's own norm
+  optimize,   // the end of a round: apply, unless its program did
+  // With post-validation, of a shard that may have updated (optimize with keeps_copy):
+  validate,   // the update stands: its copy and the gradients are not needed any more
+  roll_back,  // it does not: parameters and optimizer state are again as before, to the last bit
 };
 
 // One thing for an executor to do on the rank's stream. Works finish in the order they start.
@@ -31,9 +37,14 @@ struct Work {
   Purpose purpose = Purpose::forward;
   std::vector<Tensor> parts;
   Apply apply;
-  double clip_norm = 0.0;  // update
-  bool updates = true;     // optimize: false when the program has updated
-  VersionUse version;      // of the weights, where they are not those at the begin of the round
+  double clip_norm = 0.0;        // update
+  bool updates = true;           // optimize: false when the program has updated
+  bool keeps_copy = false;       // optimize: may have to be rolled back
+  bool keeps_gradients = false;  // begin_round: the update made from them is not validated yet
+  bool measures = false;         // report: squares of gradients in replicas other than 0 too
+  bool ends_backward = false;    // backward, backward_weight: the last of the shard's in its round
+  VersionUse version;        // of the weights, where they are not those at the begin of the round
+  bool keeps_input = false;  // forward: a recompute of the micro-batch will follow
 };
 
 struct Completion {
@@ -42,6 +53,8 @@ struct Completion {
   Stamp stamp;
   // The work stopped at a declared reduction: tensor is this shard's part of it.
   bool paused = false;
+  ReduceGroup group = ReduceGroup::tensor;  // ... of this group
+  int only_to = -1;                         // the only rank of it that gets parts; -1: all
   Tensor tensor;  // forward: output; backward_input: input gradient; prepare: the contribution
   RoundReport report;
   StepDone done;

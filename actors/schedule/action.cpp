@@ -58,7 +58,8 @@ bool makes_weight_gradient(Verb verb) {
 
 std::string to_string(const Action& action) {
   const std::string_view direction = action.direction == 0 ? "" : "~";
-  if (action.verb == Verb::pin || action.verb == Verb::drop) {
+  const bool has_horizon = action.verb == Verb::predict && action.micro_batch != 0;
+  if (action.verb == Verb::pin || action.verb == Verb::drop || has_horizon) {
     return fmt::format("{}{}.{}{}", letter(action.verb), action.stage, action.micro_batch,
                        direction);
   }

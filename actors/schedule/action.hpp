@@ -47,10 +47,11 @@ bool makes_weight_gradient(Verb verb);  // W, B
 
 struct Action {
   Verb verb = Verb::forward;
-  int stage = 0;              // of the pipeline (a chunk of the model), not the rank
-  int micro_batch = 0;        // 0-based within the schedule; PIN and DROP: the version; else unused
-  short slice = 0;            // of the sequence, where micro-batches are cut further (Seq1F1B)
-  signed char direction = 0;  // 0: stages down the ranks; 1: the replica that runs up (Chimera)
+  int stage = 0;               // of the pipeline (a chunk of the model), not the rank
+  int micro_batch = 0;         // 0-based within the schedule; PIN, DROP: the version; PREDICT: how
+                               // many updates ahead, 0: as the correction says; else unused
+  short slice = 0;             // of the sequence, where micro-batches are cut further (Seq1F1B)
+  signed char direction = 0;   // 0: stages down the ranks; 1: the replica that runs up (Chimera)
   bool overlaps_next = false;  // runs side by side with the action after it (DualPipe's F&B)
   bool operator==(const Action&) const = default;
 };

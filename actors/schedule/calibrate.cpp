@@ -17,8 +17,8 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-constexpr std::array measured_verbs = {Verb::forward, Verb::backward_input, Verb::backward_weight,
-                                       Verb::backward, Verb::step};
+constexpr std::array measured_verbs = {Verb::forward,  Verb::backward_input, Verb::backward_weight,
+                                       Verb::backward, Verb::step,           Verb::recompute};
 
 // The end of the input of an action that comes from another rank, in the same step; negative: none.
 double input_end(const Schedule& schedule, const ActionIndex& index, const Trace& trace,
@@ -83,6 +83,7 @@ class Calibrator {
   void measure_action(const Trace& trace, const std::vector<TracedAction>& rank, std::size_t at) {
     const TracedAction& done = rank[at];
     const auto verb = std::ranges::find(measured_verbs, done.action.verb);
+    if (verb == measured_verbs.end()) return;  // PREDICT, FENCE: the simulator's cost nothing
     times_[static_cast<std::size_t>(done.action.stage)]
           [static_cast<std::size_t>(verb - measured_verbs.begin())]
               .push_back(done.end_s - done.begin_s);
@@ -110,6 +111,7 @@ class Calibrator {
       costs.input = cost(1);
       costs.weight = cost(2);
       costs.step = cost(4);
+      costs.recompute = cost(5);
       if (of_stage[1].empty() && of_stage[2].empty()) costs.input = costs.weight = cost(3) / 2.0;
       result_.costs.stages.push_back(costs);
     }
@@ -125,6 +127,7 @@ class Calibrator {
           const TracedAction& done = trace[rank][at];
           if (waits_for_all(done.action)) continue;
           const auto verb = std::ranges::find(measured_verbs, done.action.verb);
+          if (verb == measured_verbs.end()) continue;
           late[static_cast<std::size_t>(done.action.stage)]
               [static_cast<std::size_t>(verb - measured_verbs.begin())]
                   .push_back(done.begin_s - begin - simulation.actions[rank][at].begin);

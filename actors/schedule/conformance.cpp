@@ -1,6 +1,7 @@
 #include "actors/schedule/conformance.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "actors/schedule/action_index.hpp"
 
@@ -24,7 +25,7 @@ class Conformance {
     for (std::size_t rank = 0; rank < trace_.size(); ++rank) {
       for (const TracedAction& done : trace_[rank]) COLLIE_TRY_VOID(check_inputs(rank, done));
     }
-    return ok_status();
+    return check_fences();
   }
 
  private:
@@ -76,6 +77,39 @@ class Conformance {
     if (action.verb == Verb::backward_weight) return check_after(rank, done, own.input);
     if (action.stage == schedule_.stages() - 1) return ok_status();
     return check_after(rank, done, unit_at(action, +1).input);
+  }
+
+  // The n-th FENCE of every rank begins behind the end of all that is before the others'.
+  Status check_fences() const {
+    std::vector<double> ends;  // by FENCE: the last of what is before it
+    for (const std::vector<TracedAction>& rank : trace_) {
+      visit_fences(rank, [&](std::size_t fence, double before_s, double) {
+        if (ends.size() <= fence) ends.resize(fence + 1, before_s);
+        ends[fence] = std::max(ends[fence], before_s);
+      });
+    }
+    for (std::size_t rank = 0; rank < trace_.size(); ++rank) {
+      Status status = ok_status();
+      visit_fences(trace_[rank], [&](std::size_t fence, double, double begin_s) {
+        if (begin_s >= ends[fence] || !status) return;
+        status = fail(
+            "rank {} passed FENCE {} at {:.6f} s, before all ranks had come to it at "
+            "{:.6f} s",
+            rank, fence + 1, begin_s, ends[fence]);
+      });
+      COLLIE_TRY_VOID(status);
+    }
+    return ok_status();
+  }
+
+  template <class Visit>
+  static void visit_fences(const std::vector<TracedAction>& rank, Visit&& visit) {
+    constexpr double never = std::numeric_limits<double>::lowest();  // nothing is before it
+    std::size_t fence = 0;
+    for (std::size_t at = 0; at < rank.size(); ++at) {
+      if (rank[at].action.verb != Verb::fence) continue;
+      visit(fence++, at > 0 ? rank[at - 1].end_s : never, rank[at].begin_s);
+    }
   }
 
   const UnitPlaces& unit_at(const Action& action, int offset) const {

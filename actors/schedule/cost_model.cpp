@@ -1,5 +1,6 @@
 #include "actors/schedule/cost_model.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -33,6 +34,7 @@ Status check_stage(const StageCosts& costs, int stage) {
   COLLIE_TRY_VOID(check_cost(costs.recompute, "recompute", of));
   COLLIE_TRY_VOID(check_cost(costs.weight_recompute, "weight_recompute", of));
   COLLIE_TRY_VOID(check_cost(costs.step, "step", of));
+  COLLIE_TRY_VOID(check_cost(costs.copy, "copy", of));
   if (costs.overlapped < 0.0) return ok_status();
   return check_cost(costs.overlapped, "overlapped", of);
 }
@@ -139,6 +141,10 @@ double Pricer::message_seconds(int stage) const {
 
 double Pricer::reduction_seconds(int stage) const {
   return transfer_seconds(memory_of(stage).gradients);
+}
+
+bool Pricer::has_copies() const {
+  return std::ranges::any_of(costs_.stages, [](const StageCosts& stage) { return stage.copy > 0; });
 }
 
 }  // namespace collie

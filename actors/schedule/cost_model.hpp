@@ -18,6 +18,9 @@ class Pricer {
   // From the end of an action of that stage to the arrival of its output on another rank.
   double message_seconds(int stage) const;
   double reduction_seconds(int stage) const;
+  // Of keeping a version of the stage's weights.
+  double copy_seconds(int stage) const { return costs_.stage(stage).copy; }
+  bool has_copies() const;  // that cost anything
   const StageMemory& memory_of(int stage) const { return costs_.memory_of(stage); }
   double slice_share() const { return slice_share_; }
   const CostModel& model() const { return costs_; }

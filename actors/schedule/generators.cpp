@@ -3,49 +3,29 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "actors/schedule/generators/all.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/suggest.hpp"
 
 namespace collie {
 
-const std::vector<Generator>& schedule_generators() {
-  static const std::vector<Generator> generators = {
-      {"gpipe", "GPipe", "Huang et al., NeurIPS 2019", false, gpipe},
-      {"1f1b", "1F1B (PipeDream-Flush, DAPPLE)", "Narayanan et al., ICML 2021", false, one_f_one_b},
-      {"interleaved", "interleaved 1F1B (virtual pipeline stages)", "Narayanan et al., SC 2021",
-       false, interleaved},
-      {"looped-bfs", "looped breadth-first", "Lamy-Poirier, MLSys 2023", false, looped_bfs},
-      {"zb-h1", "ZB-H1", "Qi et al., ICLR 2024", false, zb_h1},
-      {"zb-h2", "ZB-H2", "Qi et al., ICLR 2024", false, zb_h2},
-      {"interleaved-zb", "interleaved ZB-1P", "Qi et al., ICLR 2024", false, interleaved_zb},
-      {"zbv", "ZBV (handcrafted)", "Qi et al., NeurIPS 2024", false, zbv},
-      {"zb-auto", "Zero Bubble, automatic under a memory cap", "Qi et al., ICLR 2024", false,
-       zb_auto},
-      {"zb-1p", "ZB-1p", "Qi et al., ICLR 2024", false, zb_1p},
-      {"zb-2p", "ZB-2p", "Qi et al., ICLR 2024", false, zb_2p},
-      {"zbv-greedy", "ZBV (greedy under a memory cap)", "Qi et al., NeurIPS 2024", false,
-       zbv_greedy},
-      {"v-half", "V-Half", "Qi et al., NeurIPS 2024", false, v_half},
-      {"v-min", "V-Min", "Qi et al., NeurIPS 2024", false, v_min},
-      {"dualpipe", "DualPipe", "DeepSeek-AI, DeepSeek-V3, 2024", false, dualpipe},
-      {"dualpipev", "DualPipeV", "DeepSeek-AI and Sea AI Lab, 2025", false, dualpipev},
-      {"chimera", "Chimera", "Li and Hoefler, SC 2021", false, chimera},
-      {"hanayo", "Hanayo", "Liu et al., SC 2023", false, hanayo},
-      {"seq1f1b", "Seq1F1B", "Sun et al., NAACL 2025", false, seq1f1b},
-      {"pipedream", "PipeDream (weight stashing)", "Narayanan et al., SOSP 2019", true, pipedream},
-      {"pipedream-vsync", "PipeDream (vertical sync)", "Narayanan et al., SOSP 2019", true,
-       pipedream_vsync},
-      {"pipedream-2bw", "PipeDream-2BW", "Narayanan et al., ICML 2021", true, pipedream_2bw},
-      {"pipemare", "PipeMare", "Yang et al., MLSys 2021", true, pipemare},
-      {"spectrain", "SpecTrain", "Chen et al., 2018", true, spectrain},
-      {"xpipe", "XPipe", "Guan et al., 2019", true, xpipe},
-      {"pipeoptim", "PipeOptim", "Guan et al., 2023", true, pipeoptim},
-      {"nesterov", "PipeDream with Nesterov delay correction", "Ajanthan et al., ICML 2025", true,
-       nesterov},
-      {"paci", "local steps without flush (PACI)", "arXiv 2606.07881", true, paci},
-  };
-  return generators;
+const Generator* find_generator(std::string_view name) {
+  const auto& known = schedule_generators();
+  const auto found = std::ranges::find(known, name, &Generator::name);
+  return found == known.end() ? nullptr : &*found;
+}
+
+std::string arguments_taken(const Generator& generator) {
+  const Takes& takes = generator.takes;
+  std::vector<std::string_view> taken;
+  if (takes.chunks == 0) taken.emplace_back("--chunks");
+  if (takes.group) taken.emplace_back("--group");
+  if (takes.slices) taken.emplace_back("--slices");
+  if (takes.warm_up_steps) taken.emplace_back("--warm-up-steps");
+  if (takes.times) taken.emplace_back("times");
+  if (takes.memory_cap) taken.emplace_back("--memory-cap");
+  if (taken.empty() && generator.needs.empty()) return "-";
+  return fmt::format("{}{}{}", fmt::join(taken, ", "),
+                     taken.empty() || generator.needs.empty() ? "" : "; ", generator.needs);
 }
 
 namespace {
@@ -79,16 +59,42 @@ Status check_bounds(const GeneratorOptions& options) {
                     options.slices, limits::schedule_stages_max, limits::schedule_units_max);
 }
 
+// An error that names the first argument that was given in vain.
+Status check_takes(std::string_view name, const GeneratorOptions& options, const Takes& takes) {
+  if (takes.chunks != 0 && options.chunks != 0 && options.chunks != takes.chunks) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} has {} chunk{} per rank, not {}; leave chunks out", name,
+                      takes.chunks, takes.chunks == 1 ? "" : "s", options.chunks);
+  }
+  if (!takes.group && options.group != 0) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} has no groups of micro-batches; leave group out", name);
+  }
+  if (!takes.slices && options.slices != 1) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} does not cut micro-batches along the sequence; leave slices out "
+                      "or use seq1f1b",
+                      name);
+  }
+  if (!takes.warm_up_steps && options.warm_up_steps != 0) {
+    return make_error(ErrorCode::invalid_config,
+                      "schedule {} has no synchronous warm-up; leave warm_up_steps out or use "
+                      "pipemare",
+                      name);
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<Schedule> make_schedule(std::string_view name, const GeneratorOptions& options) {
-  std::vector<std::string> known;
-  for (const Generator& generator : schedule_generators()) {
-    known.emplace_back(generator.name);
-    if (generator.name != name) continue;
+  if (const Generator* generator = find_generator(name)) {
     COLLIE_TRY_VOID(check_bounds(options));
-    return generator.generate(options);
+    COLLIE_TRY_VOID(check_takes(name, options, generator->takes));
+    return generator->generate(options);
   }
+  std::vector<std::string> known;
+  for (const Generator& generator : schedule_generators()) known.emplace_back(generator.name);
   return make_error(ErrorCode::invalid_config, "no schedule named {}{}; known: {}",
                     quoted_name(name), did_you_mean(name, known), fmt::join(known, ", "));
 }

@@ -3,6 +3,7 @@
 // STEP for every stage a rank holds where the schedule is synchronous.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,6 +24,18 @@ struct GeneratorOptions {
   double activation = 1.0;    // bytes that F keeps (M_B)
   double weight_stash = 0.5;  // of these, what stays between I and W (M_W)
   double memory_cap = 0.0;    // in the same bytes, per rank
+  bool operator==(const GeneratorOptions&) const = default;
+};
+
+// The optional arguments that a schedule takes. One that it does not take may be left out or be
+// what the schedule has anyway; times and memory_cap then mean nothing.
+struct Takes {
+  int chunks = 1;  // per rank, both directions counted; 0: any number
+  bool group = false;
+  bool slices = false;
+  bool warm_up_steps = false;
+  bool times = false;
+  bool memory_cap = false;
 };
 
 struct Generator {
@@ -30,11 +43,17 @@ struct Generator {
   std::string_view title;   // "1F1B (PipeDream-Flush, DAPPLE)"
   std::string_view source;  // "Narayanan et al., ICML 2021"
   bool asynchronous = false;
+  Takes takes = {};
+  std::string_view needs = {};  // what else it wants of its arguments; its errors say it in full
   Result<Schedule> (*generate)(const GeneratorOptions& options);  // call it through make_schedule
 };
 
 // All of them, one line each, in the order in which a list shows them.
 const std::vector<Generator>& schedule_generators();
+// By its name; null: there is none.
+const Generator* find_generator(std::string_view name);
+// "--chunks, --group; 2 chunks or more": for lists; "-": nothing.
+std::string arguments_taken(const Generator& generator);
 
 // By the name a configuration uses. Errors: an unknown name (suggests the nearest), an argument out
 // of bounds (limits.hpp) or that the schedule does not take, and what the schedule cannot do.

@@ -53,6 +53,11 @@ class RankMemory {
   std::vector<MemoryPoint> take_points() { return std::move(points_); }
 
  private:
+  // Where the action is written that ran then, in the repeated program.
+  std::size_t written(std::size_t ran) const {
+    return simulation_.order.empty() ? ran
+                                     : static_cast<std::size_t>(simulation_.order[rank_][ran]);
+  }
   StageWeights& weights_of(const Action& action) {
     return weights_[static_cast<std::size_t>(action.direction * schedule_.stages() + action.stage)];
   }
@@ -100,7 +105,8 @@ class RankMemory {
     for (const Action& action : program) {
       if (action.verb == Verb::step) ++weights_of(action).steps_in_program;
     }
-    for (std::size_t at = 0; at < timed.size(); ++at) {
+    for (std::size_t ran = 0; ran < timed.size(); ++ran) {
+      const std::size_t at = written(ran);
       const Action& action = program[at % program.size()];
       StageWeights& stage = weights_of(action);
       if (action.verb != Verb::drop && !reads_weights(action.verb)) continue;
@@ -109,7 +115,7 @@ class RankMemory {
       if (version < 0 || version > static_cast<int>(timed.size())) continue;
       const auto wanted = static_cast<std::size_t>(version) + 1;
       if (stage.last_use.size() < wanted) stage.last_use.resize(wanted, -1);
-      stage.last_use[wanted - 1] = static_cast<int>(at);
+      stage.last_use[wanted - 1] = static_cast<int>(ran);
     }
   }
 
@@ -125,15 +131,19 @@ class RankMemory {
   void walk() {
     const auto& program = schedule_.programs[rank_];
     const auto& timed = simulation_.actions[rank_];
-    for (std::size_t at = 0; at < timed.size();) {
-      const std::size_t count = program[at % program.size()].overlaps_next ? 2 : 1;
+    for (std::size_t ran = 0; ran < timed.size();) {
+      const std::size_t at = written(ran);
+      const bool is_pair = simulation_.order.empty() && program[at % program.size()].overlaps_next;
+      const std::size_t count = is_pair ? 2 : 1;
       arrive_before(timed[at].begin);
       for (std::size_t i = 0; i < count; ++i) begin(program[(at + i) % program.size()], at + i);
       record(timed[at].begin);
       arrive_before(timed[at].end);
-      for (std::size_t i = 0; i < count; ++i) end(program[(at + i) % program.size()], at + i);
+      for (std::size_t i = 0; i < count; ++i) {
+        end(program[(at + i) % program.size()], at + i, ran + i);
+      }
       record(timed[at].end);
-      at += count;
+      ran += count;
     }
   }
 
@@ -153,7 +163,8 @@ class RankMemory {
       held(MemoryClass::activations) +=
           share * (wiring_.has_recompute(action) ? memory.message : memory.activation);
     } else if (action.verb == Verb::recompute) {
-      held(MemoryClass::activations) += share * memory.activation;
+      // What the forward kept is a part of what there is now.
+      held(MemoryClass::activations) += share * (memory.activation - memory.message);
     } else if (makes_weight_gradient(action.verb) && !stage.has_gradients) {
       stage.has_gradients = true;
       held(MemoryClass::gradients) += memory.gradients;
@@ -164,13 +175,13 @@ class RankMemory {
     if (const auto arrival = arrival_of(at)) held(MemoryClass::buffers) -= arrival->bytes;
   }
 
-  void end(const Action& action, std::size_t at) {
+  // ran: when in the rank's order.
+  void end(const Action& action, std::size_t at, std::size_t ran) {
     const StageMemory& memory = pricer_.memory_of(action.stage);
     const double share = pricer_.slice_share();
     double& activations = held(MemoryClass::activations);
     if (makes_input_gradient(action.verb)) {
       activations -= share * memory.activation;
-      if (wiring_.has_recompute(action)) activations -= share * memory.message;
     }
     if (action.verb == Verb::forward && !wiring_.has_backward(action)) {
       activations -= share * memory.activation;
@@ -181,13 +192,14 @@ class RankMemory {
     if (action.verb == Verb::backward_weight) {
       held(MemoryClass::weight_stash) -= share * memory.weight_stash;
     }
-    end_weights(action, at, memory);
+    end_weights(action, at, ran, memory);
   }
 
-  void end_weights(const Action& action, std::size_t at, const StageMemory& memory) {
+  void end_weights(const Action& action, std::size_t at, std::size_t ran,
+                   const StageMemory& memory) {
     StageWeights& stage = weights_of(action);
     double& weights = held(MemoryClass::weights);
-    const int position = static_cast<int>(at);
+    const int position = static_cast<int>(ran);
     if (action.verb == Verb::step) {
       // In place, unless the version that it replaces still has a reader.
       if (last_use(stage, stage.latest) > position) weights += memory.weights;

@@ -58,8 +58,7 @@ struct Versions {
 // A choice made while the schedule runs: programs say what a rank does, and of what may start
 // (input and credit are there) the first kind in `priority` is next; actions of one kind and stage
 // keep their order in the program, so gradients add up as in any other schedule. What was chosen
-// can be recorded as a program. The simulator takes programs in the order in which they are
-// written.
+// can be recorded as a program. The simulator chooses by the same rule (policy_choice.hpp).
 struct Policy {
   std::vector<Verb> priority = {};  // of F, I, W, B; empty: none, programs are orders
   // F only while fewer micro-batches of its stage are between F and the end of their backward; 0:

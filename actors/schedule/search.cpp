@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <tuple>
 
@@ -14,7 +15,7 @@ namespace collie {
 namespace {
 
 // What a generator plans with: times of one chunk, memory of a rank's share.
-GeneratorOptions planning_options(const SearchOptions& options, int chunks, double memory_cap) {
+GeneratorOptions planning_options(const SearchOptions& options, int chunks) {
   const double parts = std::max(chunks, 1);
   return {.ranks = options.ranks,
           .micro_batches = options.micro_batches,
@@ -24,8 +25,50 @@ GeneratorOptions planning_options(const SearchOptions& options, int chunks, doub
           .weight = options.costs.weight / parts,
           .communication = options.latency,
           .activation = options.memory.activation,
-          .weight_stash = options.memory.weight_stash,
-          .memory_cap = memory_cap};
+          .weight_stash = options.memory.weight_stash};
+}
+
+std::vector<int> groups_of(const SearchOptions& options) {
+  if (!options.groups.empty()) return options.groups;
+  std::vector<int> groups = {0};
+  for (const std::int64_t group :
+       {std::int64_t{1}, std::int64_t{2}, (std::int64_t{options.ranks} + 1) / 2,
+        std::int64_t{options.ranks}, 2 * std::int64_t{options.ranks},
+        std::int64_t{options.micro_batches}}) {
+    if (group <= options.micro_batches) groups.push_back(static_cast<int>(group));
+  }
+  return groups;
+}
+
+// Those a plan may use: the generator's usual one, the one asked for, and around 1F1B's memory.
+std::vector<double> caps_of(const SearchOptions& options) {
+  std::vector<double> caps = {0.0};
+  if (options.memory_cap > 0.0) caps.push_back(options.memory_cap);
+  const double usual = options.ranks * options.memory.activation;
+  for (const double share : {0.5, 0.75, 1.5, 2.0}) {
+    const double cap = share * usual;
+    if (options.memory_cap == 0.0 || cap < options.memory_cap) caps.push_back(cap);
+  }
+  return caps;
+}
+
+// All combinations of the parameters that a generator takes.
+std::vector<GeneratorOptions> variants(const Takes& takes, const SearchOptions& options) {
+  const std::vector<int> usual = {0}, whole = {1};
+  std::vector<GeneratorOptions> all;
+  for (const int chunks : takes.chunks == 0 ? options.chunks : usual) {
+    for (const int group : takes.group ? groups_of(options) : usual) {
+      for (const int slices : takes.slices ? options.slices : whole) {
+        for (const double cap : takes.memory_cap ? caps_of(options) : std::vector<double>{0.0}) {
+          GeneratorOptions& variant = all.emplace_back(planning_options(options, chunks));
+          variant.group = group;
+          variant.slices = slices;
+          variant.memory_cap = cap;
+        }
+      }
+    }
+  }
+  return all;
 }
 
 Status measure(const SearchOptions& options, const Schedule& schedule, SearchCandidate& candidate) {
@@ -84,13 +127,12 @@ class Search {
  public:
   explicit Search(const SearchOptions& options) : options_(options) {}
 
-  // The caps a generator may plan with: its usual one, and the one that was asked for.
   void try_generator(const Generator& generator) {
-    for (const int chunks : options_.chunks) {
-      try_one(generator, planning_options(options_, chunks, 0.0));
-      if (options_.memory_cap > 0.0) {
-        try_one(generator, planning_options(options_, chunks, options_.memory_cap));
-      }
+    const std::vector<GeneratorOptions> all = variants(generator.takes, options_);
+    bool is_first = true;
+    for (const GeneratorOptions& variant : all) {
+      try_one(generator, variant, is_first);
+      is_first = false;
     }
   }
 
@@ -100,12 +142,12 @@ class Search {
   }
 
  private:
-  void try_one(const Generator& generator, const GeneratorOptions& options) {
+  void try_one(const Generator& generator, const GeneratorOptions& options, bool is_first) {
     SearchCandidate candidate = {.generator = generator.name, .options = options};
     const Result<Schedule> schedule = make_schedule(generator.name, options);
     if (!schedule) {
-      // A parameter that the generator does not take is no news; its usual ones are.
-      if (options.chunks != 0 || options.memory_cap > 0.0) return;
+      // That some parameters do not fit is no news; that the first ones do not, is.
+      if (!is_first) return;
       candidate.refused = schedule.error().message;
       candidates_.push_back(std::move(candidate));
       return;
@@ -135,7 +177,7 @@ CostModel share_costs(const Schedule& schedule, const StageCosts& costs,
   const double share = static_cast<double>(schedule.ranks()) / schedule.stages();
   StageCosts stage = costs;
   for (double* value :
-       {&stage.forward, &stage.input, &stage.weight, &stage.recompute, &stage.step}) {
+       {&stage.forward, &stage.input, &stage.weight, &stage.recompute, &stage.step, &stage.copy}) {
     *value *= share;
   }
   if (stage.overlapped >= 0.0) stage.overlapped *= share;
@@ -164,12 +206,34 @@ std::string arguments_of(std::string_view generator, const GeneratorOptions& opt
   return text;
 }
 
-Result<std::vector<SearchCandidate>> search_schedules(const SearchOptions& options) {
-  Search search(options);
-  for (const Generator& generator : schedule_generators()) {
-    if (generator.asynchronous && !options.asynchronous) continue;
-    search.try_generator(generator);
+namespace {
+
+Status check_count(const std::vector<Generator>& generators, const SearchOptions& options) {
+  std::size_t count = 0;
+  for (const Generator& generator : generators) {
+    const Takes& takes = generator.takes;
+    count += (takes.chunks == 0 ? options.chunks.size() : 1) *
+             (takes.group ? groups_of(options).size() : 1) *
+             (takes.slices ? options.slices.size() : 1) *
+             (takes.memory_cap ? caps_of(options).size() : 1);
   }
+  if (count <= static_cast<std::size_t>(options.candidates_max)) return ok_status();
+  return make_error(ErrorCode::invalid_config,
+                    "search: {} candidates are more than {}; give fewer numbers of chunks, groups "
+                    "or slices",
+                    count, options.candidates_max);
+}
+
+}  // namespace
+
+Result<std::vector<SearchCandidate>> search_schedules(const SearchOptions& options) {
+  std::vector<Generator> generators = schedule_generators();
+  std::erase_if(generators, [&](const Generator& generator) {
+    return generator.asynchronous && !options.asynchronous;
+  });
+  COLLIE_TRY_VOID(check_count(generators, options));
+  Search search(options);
+  for (const Generator& generator : generators) search.try_generator(generator);
   std::vector<SearchCandidate> candidates = search.take();
   if (candidates.empty() || !candidates.front().refused.empty()) {
     return make_error(

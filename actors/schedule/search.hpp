@@ -1,5 +1,6 @@
 // Which schedule for these ranks, this memory, these costs? Every generator is tried with the
-// parameters it takes; what is left is the Pareto front of speed, memory and staleness. Pure.
+// parameters it takes (stages per rank, group sizes, slices, memory caps); what is left is the
+// Pareto front of speed, memory and staleness. Pure.
 #pragma once
 
 #include <string>
@@ -19,8 +20,12 @@ struct SearchOptions {
   StageMemory memory = {};
   double latency = 0.0;
   double memory_cap = 0.0;  // of all memory of a rank; 0: none
+  // Tried with generators that take them; 0: the generator's usual one.
   std::vector<int> chunks = {0, 2, 3, 4};
-  bool asynchronous = true;  // also those whose updates are late
+  std::vector<int> groups = {};  // empty: the usual one, 1, 2, half, all and twice the ranks, all
+  std::vector<int> slices = {1, 2, 4};
+  int candidates_max = 2000;  // more are an error, before any is tried
+  bool asynchronous = true;   // also those whose updates are late
 };
 
 struct SearchCandidate {
@@ -38,7 +43,7 @@ struct SearchCandidate {
 };
 
 // All tried, those on the front first, then by throughput, then the refused ones. Two names for the
-// same programs are tried once. invalid_config: nothing can be run at all.
+// same programs are tried once. invalid_config: nothing can be run at all, or too many to try.
 Result<std::vector<SearchCandidate>> search_schedules(const SearchOptions& options);
 
 // A model of one rank's share cut into this schedule's stages: what search and compare price with.

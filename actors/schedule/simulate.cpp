@@ -26,39 +26,6 @@ bool is_work(Verb verb) {
   }
 }
 
-// Versions are counted in program order, so they do not depend on time.
-void assign_versions(const Wiring& wiring, Simulation& simulation) {
-  const Schedule& schedule = wiring.schedule();
-  const auto stages = static_cast<std::size_t>(schedule.stages());
-  std::vector<int> latest(stages * 2, 0);
-  for (std::size_t rank = 0; rank < schedule.programs.size(); ++rank) {
-    const std::vector<Action>& program = schedule.programs[rank];
-    std::vector<TimedAction>& timed = simulation.actions[rank];
-    for (std::size_t at = 0; at < timed.size(); ++at) {
-      const Action& action = program[at % program.size()];
-      const int step = static_cast<int>(at / program.size());
-      int& steps = latest[static_cast<std::size_t>(action.direction) * stages +
-                          static_cast<std::size_t>(action.stage)];
-      timed[at].version = timed[at].forward_version = steps;
-      if (action.verb == Verb::step) ++steps;
-      if (!has_micro_batch(action.verb)) continue;
-      const int micro_batch = step * schedule.micro_batches + action.micro_batch;
-      int forward_version =
-          version_read(schedule.versions.forward, schedule, micro_batch, steps, steps);
-      const ActionPlace forward = repeated_place(schedule, wiring.forward_of(action), step);
-      if (action.verb != Verb::forward && forward.exists() &&
-          forward.rank == static_cast<int>(rank)) {
-        forward_version = timed[static_cast<std::size_t>(forward.position)].version;
-      }
-      timed[at].forward_version = forward_version;
-      timed[at].version = action.verb == Verb::forward || action.verb == Verb::recompute
-                              ? forward_version
-                              : version_read(schedule.versions.backward, schedule, micro_batch,
-                                             steps, forward_version);
-    }
-  }
-}
-
 void measure_times(const Schedule& schedule, Simulation& simulation) {
   std::vector<double> step_ends(static_cast<std::size_t>(simulation.steps), 0.0);
   simulation.span.assign(schedule.programs.size(), 0.0);
@@ -71,8 +38,8 @@ void measure_times(const Schedule& schedule, Simulation& simulation) {
       double& step_end = step_ends[at / program.size()];
       step_end = std::max(step_end, timed[at].end);
       if (!is_work(program[at % program.size()].verb)) continue;
-      if (first < 0.0) first = timed[at].begin;
-      last = timed[at].end;
+      first = first < 0.0 ? timed[at].begin : std::min(first, timed[at].begin);
+      last = std::max(last, timed[at].end);
     }
     simulation.span[rank] = last - std::max(first, 0.0);
   }
@@ -129,10 +96,10 @@ Result<Simulation> simulate(const Schedule& schedule, const CostModel& costs,
   SimulationEngine engine(wiring, pricer, options.steps);
   COLLIE_TRY_VOID(engine.run());
   Simulation simulation = engine.take_result();
-  assign_versions(wiring, simulation);
   measure_times(schedule, simulation);
   measure_memory(wiring, pricer, engine.arrivals(), !engine.is_rendezvous(), options.with_memory,
                  simulation);
+  put_in_order(simulation);
   return simulation;
 }
 

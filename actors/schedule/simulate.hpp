@@ -1,5 +1,5 @@
-// A schedule on a clock: discrete events on each rank's compute, send and receive resources. Times
-// are in any one unit (seconds for calibrated costs). Pure; linear in the number of actions.
+// A schedule on a clock: discrete events on each rank's compute, send, receive and copy resources.
+// Times are in any one unit (seconds for calibrated costs). Pure; linear in the number of actions.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ struct StageCosts {
   double weight_recompute = 0.0;  // added to W: a split backward may recompute twice
   double overlapped = -1.0;       // an F and a B side by side; negative: their sum
   double step = 0.0;
+  double copy = 0.0;  // of keeping a version of the weights: see simulate()
 };
 
 // Bytes of one stage and one micro-batch (activations) or of one stage (the rest).
@@ -58,7 +59,7 @@ enum class IdleCause : unsigned char {
   dependency,     // its input was not made yet
   communication,  // ... was made, and under way for the greater part of the wait
   credit,         // the link of its output held all the messages it may
-  step,           // another rank's STEP, a FENCE or a reduction between replicas
+  step,           // another rank's STEP, a FENCE, a reduction between replicas, a copy of weights
   fill,           // a dependency before the rank's first backward of the step
   drain,          // a dependency after its last forward, and what comes after its last action
 };
@@ -82,7 +83,9 @@ struct MemoryPoint {
 };
 
 struct Simulation {
-  std::vector<std::vector<TimedAction>> actions;  // as the programs, repeated for each step
+  // As the programs, repeated for each step; under a policy in the order in which they ran.
+  std::vector<std::vector<TimedAction>> actions;
+  std::vector<std::vector<int>> order;  // policy: where `actions` are written in the programs
   int steps = 1;
   double makespan = 0.0;                         // of all steps
   std::vector<double> span;                      // per rank: own first begin to own last end
@@ -99,21 +102,28 @@ struct SimulateOptions {
 };
 
 // What starts when is what ProgramCursor decides in a run, with one action at a time: in program
-// order, when the input has arrived and the output's link (of each stage to each neighbour stage on
-// another rank) has credit, which an action takes when it begins and the reader gives back when it
-// begins. Under occupancy a rank sends and receives one message at a time, in the order in which
-// they were made. Messages and other verbs of lowered programs are part of F, I and B: they take no
-// time of their own.
+// order, or what the schedule's policy chooses, when the input has arrived and the output's link
+// (of each stage to each neighbour stage on another rank) has credit, which an action takes when it
+// begins and the reader gives back when it begins. Under occupancy a rank sends and receives one
+// message at a time, in the order in which they were made. Messages and other verbs of lowered
+// programs are part of F, I and B: they take no time of their own. A version of weights that is
+// read after the STEP behind it has to be copied before that STEP. PIN begins the copy, and the
+// rank goes on; without a PIN the STEP begins it, and waits. A rank copies one version at a time.
 // The schedule must have passed validate(): one that cannot finish is an error that names the ranks
 // that wait. Another error names a cost that is missing, negative or not finite.
 Result<Simulation> simulate(const Schedule& schedule, const CostModel& costs,
                             const SimulateOptions& options = {});
 
+// What ran where a policy chose: the programs in the order of simulation.actions, all steps one
+// after the other, and no policy. Else the schedule itself.
+Schedule as_run(const Schedule& schedule, const Simulation& simulation);
+
 // Of a periodic schedule (each step the same program), exactly: the time from one step to the next
 // in the steady state, and the actions on the cycle that sets it, by max-plus analysis (Cohen,
 // Dubois, Quadrat and Viot 1985; Howard's algorithm or the like).
 // Mean times (no jitter), and messages that are a latency or a rendezvous: links that are shared
-// first come, first served have no period of this kind, and are an error.
+// first come, first served have no period of this kind, nor have a policy's choices, nor copies
+// that PIN begins: they are errors.
 struct SteadyState {
   double period = 0.0;
   std::vector<std::string> critical_cycle;  // "rank 0: 0F3", in order

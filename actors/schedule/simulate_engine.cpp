@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "actors/schedule/simulate_versions.hpp"
+
 namespace collie {
 
 SimulationEngine::SimulationEngine(const Wiring& wiring, const Pricer& pricer, int steps)
@@ -9,6 +11,7 @@ SimulationEngine::SimulationEngine(const Wiring& wiring, const Pricer& pricer, i
       pricer_(pricer),
       is_rendezvous_(pricer.model().messages == MessageModel::rendezvous ||
                      wiring.schedule().channel.kind == ChannelKind::rendezvous),
+      decides_(wiring.schedule().policy.decides()),
       ranks_(wiring.schedule().programs.size()),
       link_out_(ranks_.size(), 0.0),
       link_in_(ranks_.size(), 0.0),
@@ -23,20 +26,20 @@ SimulationEngine::SimulationEngine(const Wiring& wiring, const Pricer& pricer, i
     ranks_[rank].end_position = static_cast<int>(count);
     result_.actions[rank].resize(count);
     arrivals_[rank].assign(count, -1.0);
-    find_phases(static_cast<int>(rank));
+    count_forwards(static_cast<int>(rank));
   }
   size_links(steps);
+  assign_versions(wiring_, result_);
+  if (!pricer_.has_copies()) return;
+  copying_steps_ = steps_that_copy(wiring_, result_);
+  copied_at_.assign(static_cast<std::size_t>(wiring.schedule().stages()) * 2, 0.0);
 }
 
-void SimulationEngine::find_phases(int rank) {
-  const std::vector<Action>& actions = program(rank);
-  Rank& state = rank_at(rank);
-  state.first_backward = static_cast<int>(actions.size());
-  for (int position = static_cast<int>(actions.size()); position-- > 0;) {
-    const Verb verb = actions[static_cast<std::size_t>(position)].verb;
-    if (makes_input_gradient(verb)) state.first_backward = position;
-    if (verb == Verb::forward) state.last_forward = std::max(state.last_forward, position);
+void SimulationEngine::count_forwards(int rank) {
+  for (const Action& action : program(rank)) {
+    if (action.verb == Verb::forward) ++rank_at(rank).forwards;
   }
+  rank_at(rank).forwards_left = rank_at(rank).forwards;
 }
 
 void SimulationEngine::size_links(int steps) {
@@ -56,7 +59,7 @@ void SimulationEngine::size_links(int steps) {
   }
 }
 
-Status SimulationEngine::run() {
+void SimulationEngine::run_in_order() {
   for (int rank = static_cast<int>(ranks_.size()); rank-- > 0;) woken_.push_back(rank);
   wake_ranks();
   while (!completions_.empty()) {
@@ -65,10 +68,18 @@ Status SimulationEngine::run() {
     complete(next);
     wake_ranks();
   }
+}
+
+Status SimulationEngine::run() {
+  if (decides_) {
+    run_by_policy();
+  } else {
+    run_in_order();
+  }
   std::string waits;
   int waiting = 0;
   for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
-    if (ranks_[rank].position == ranks_[rank].end_position && ranks_[rank].offered == 0) continue;
+    if (ranks_[rank].done == ranks_[rank].end_position && ranks_[rank].offered == 0) continue;
     if (++waiting <= 4)
       waits += (waits.empty() ? "" : ", ") + describe_wait(static_cast<int>(rank));
   }
@@ -85,7 +96,10 @@ std::string SimulationEngine::describe_wait(int rank) {
   const auto size = static_cast<int>(program(rank).size());
   if (state.offered > 0) {
     return fmt::format("rank {} waits for a reader of {}", rank,
-                       to_string(wiring_.action({rank, (state.position - 1) % size})));
+                       to_string(wiring_.action({rank, state.last % size})));
+  }
+  if (decides_) {
+    return fmt::format("rank {} waits after {} of {} actions", rank, state.done % size, size);
   }
   return fmt::format("rank {} waits at {} (action {} of {})", rank,
                      to_string(wiring_.action({rank, state.position % size})),
@@ -101,28 +115,40 @@ void SimulationEngine::wake_ranks() {
 }
 
 int SimulationEngine::group_size(int rank, int position) const {
-  return program(rank)[static_cast<std::size_t>(position)].overlaps_next ? 2 : 1;
+  const bool is_pair = program(rank)[static_cast<std::size_t>(position)].overlaps_next;
+  return is_pair && !decides_ ? 2 : 1;
 }
 
-bool SimulationEngine::try_start(int rank) {
-  Rank& state = rank_at(rank);
-  if (state.is_running || state.offered > 0 || state.position == state.end_position) return false;
-  const auto size = static_cast<int>(program(rank).size());
-  const int step = state.position / size;
-  const int position = state.position % size;
-  const int count = group_size(rank, position);
+SimulationEngine::Start SimulationEngine::earliest_start(int rank) {
+  const Rank& state = rank_at(rank);
   Start start{state.free_at, state.last_end, IdleCause::none, {}};
   if (state.free_at > state.last_end) {
     start.cause = IdleCause::communication;
     start.blamed = state.taker;
   }
+  return start;
+}
+
+bool SimulationEngine::may_start(ActionPlace at, const Action& action, int step, Start& start) {
+  if (!consider_input(at, action, step, start) || !consider_credit(action, start) ||
+      !consider_barrier(at, action, start)) {
+    return false;
+  }
+  if (!copying_steps_.empty()) consider_copies(at, action, step, start);
+  return true;
+}
+
+bool SimulationEngine::try_start(int rank) {
+  Rank& state = rank_at(rank);
+  if (state.is_running || state.offered > 0 || state.done == state.end_position) return false;
+  const auto size = static_cast<int>(program(rank).size());
+  const int step = state.position / size;
+  const int position = state.position % size;
+  const int count = group_size(rank, position);
+  Start start = earliest_start(rank);
   for (int i = 0; i < count; ++i) {
     const ActionPlace at{rank, position + i};
-    const Action& action = wiring_.action(at);
-    if (!consider_input(at, action, step, start) || !consider_credit(action, start) ||
-        !consider_barrier(at, action, start)) {
-      return false;
-    }
+    if (!may_start(at, wiring_.action(at), step, start)) return false;
   }
   begin(rank, count, step, start);
   return true;
@@ -147,6 +173,10 @@ void SimulationEngine::begin(int rank, int count, int step, const Start& start) 
   const auto size = static_cast<int>(program(rank).size());
   const int position = state.position % size;
   const double seconds = duration(rank, position, count, step);
+  if (state.done % size == 0) {
+    state.forwards_left = state.forwards;
+    state.had_backward = false;
+  }
   for (int i = 0; i < count; ++i) {
     TimedAction& action = timed({rank, state.position + i});
     action.begin = start.begin;
@@ -160,6 +190,12 @@ void SimulationEngine::begin(int rank, int count, int step, const Start& start) 
     TimedAction& first = timed({rank, state.position});
     first.blamed = start.blamed;
     first.idle = cause_of(rank, start, first.blamed);
+  }
+  for (int i = 0; i < count; ++i) {
+    const Action& action = wiring_.action({rank, position + i});
+    if (action.verb == Verb::forward) --state.forwards_left;
+    state.had_backward |= makes_input_gradient(action.verb);
+    if (!copying_steps_.empty()) copy_version({rank, position + i}, action, step, start.begin);
   }
   result_.busy[static_cast<std::size_t>(rank)] += seconds;
   state.is_running = true;
@@ -177,7 +213,9 @@ void SimulationEngine::complete(const Completion& completion) {
   state.is_running = false;
   state.free_at = completion.time;
   state.last_end = completion.time;
+  state.last = state.position + count - 1;
   state.position += count;
+  state.done += count;
   for (int i = 0; i < count; ++i) {
     const ActionPlace at{completion.rank, position + i};
     send(at, wiring_.action(at), step, completion.time);

@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "actors/schedule/cost_model.hpp"
+#include "actors/schedule/policy_choice.hpp"
 #include "actors/schedule/simulate_wiring.hpp"
 
 namespace collie {
@@ -15,6 +16,9 @@ inline ActionPlace repeated_place(const Schedule& schedule, ActionPlace place, i
   const auto size = schedule.programs[static_cast<std::size_t>(place.rank)].size();
   return {place.rank, place.position + step * static_cast<int>(size)};
 }
+
+// Of a policy's simulation: the actions from where they are written to the order in which they ran.
+void put_in_order(Simulation& simulation);
 
 class SimulationEngine {
  public:
@@ -29,8 +33,9 @@ class SimulationEngine {
 
  private:
   struct Rank {
-    int position = 0;  // in the repeated program
-    int end_position = 0;
+    int position = 0;  // of the next action in the repeated program; of a policy: the last chosen
+    int last = 0;      // of the action that ran last
+    int done = 0, end_position = 0;
     double free_at = 0.0;   // when the next action may begin
     double last_end = 0.0;  // of its last action; earlier than free_at if a rendezvous held it
     int offered = 0;        // rendezvous: outputs that no reader has taken yet
@@ -39,7 +44,10 @@ class SimulationEngine {
     bool is_at_barrier = false;
     std::optional<double> barrier_time;  // set when all ranks of the barrier have come
     ActionPlace barrier_last;
-    int first_backward = 0, last_forward = 0;  // in one program
+    int forwards = 0;       // in one program
+    int forwards_left = 0;  // in this step
+    bool had_backward = false;
+    double copies_until = 0.0;  // its copies of weights are busy
   };
   struct Take {
     double time = 0.0;
@@ -65,6 +73,7 @@ class SimulationEngine {
   struct Completion {
     double time;
     int rank;
+    bool is_arrival = false;  // of something that a policy's rank may start with
     auto operator<=>(const Completion&) const = default;
   };
 
@@ -80,7 +89,8 @@ class SimulationEngine {
   const std::vector<Action>& program(int rank) const {
     return wiring_.schedule().programs[static_cast<std::size_t>(rank)];
   }
-  void find_phases(int rank);
+  void count_forwards(int rank);
+  void run_in_order();
   void size_links(int steps);
   void wake_ranks();
   // Whether it began.
@@ -91,17 +101,31 @@ class SimulationEngine {
   bool consider_input(ActionPlace at, const Action& action, int step, Start& start);
   bool consider_credit(const Action& action, Start& start);
   bool consider_barrier(ActionPlace at, const Action& action, Start& start);
+  // A STEP waits until versions of its stage that are still to be read have been copied.
+  void consider_copies(ActionPlace at, const Action& action, int step, Start& start);
+  bool copies_itself(ActionPlace at, const Action& action, int step) const;
+  void copy_version(ActionPlace at, const Action& action, int step, double time);
+  double& copied_at(const Action& action);
+  // All of these, from the time when the rank is free.
+  Start earliest_start(int rank);
+  bool may_start(ActionPlace at, const Action& action, int step, Start& start);
+  void run_by_policy();
+  void choose_for_woken();
+  void choose(int rank);
+  bool may_choose(int rank, const Choice& choice, int step, Start& start);
   void begin(int rank, int count, int step, const Start& start);
   void take_input(ActionPlace at, const Action& action, int step, double time);
   double duration(int rank, int position, int count, int step) const;
   void complete(const Completion& completion);
   void send(ActionPlace at, const Action& action, int step, double time);
+  ActionPlace ran_before(ActionPlace place) const;
   IdleCause cause_of(int rank, const Start& start, ActionPlace& blamed);
   std::string describe_wait(int rank);
 
   const Wiring& wiring_;
   const Pricer& pricer_;
   bool is_rendezvous_;
+  bool decides_;  // the schedule's policy, what starts
   std::vector<Rank> ranks_;
   std::vector<Link> links_;
   std::vector<double> link_out_, link_in_;  // occupancy: busy until, by rank
@@ -109,6 +133,12 @@ class SimulationEngine {
   std::vector<int> woken_;
   std::priority_queue<Completion, std::vector<Completion>, std::greater<>> completions_;
   std::vector<std::vector<double>> arrivals_;
+  std::vector<std::vector<bool>> copying_steps_;  // empty: copies cost nothing
+  std::vector<double> copied_at_;                 // by direction and stage: the last PIN's copy
+  // Of a policy:
+  double now_ = 0.0;
+  std::vector<std::optional<PolicyChoice>> choices_;  // by rank, of its step
+  std::vector<std::vector<int>> ran_;  // by rank and written position: when in its order; else -1
   Simulation result_;
 };
 

@@ -40,7 +40,7 @@ bool SimulationEngine::consider_barrier(ActionPlace at, const Action& action, St
     state.is_at_barrier = true;
     const bool is_fence = action.verb == Verb::fence;
     Barrier& barrier = barriers_[is_fence ? 0 : static_cast<std::size_t>(action.stage) + 1];
-    const ActionPlace last{at.rank, std::max(0, state.position - 1)};
+    const ActionPlace last{at.rank, state.last};
     if (barrier.ranks.empty() || state.free_at > barrier.time) barrier.last = last;
     barrier.time = barrier.ranks.empty() ? state.free_at : std::max(barrier.time, state.free_at);
     barrier.ranks.push_back(at.rank);
@@ -88,8 +88,7 @@ IdleCause SimulationEngine::cause_of(int rank, const Start& start, ActionPlace& 
     return IdleCause::communication;
   }
   // The maker was late because its rank was busy with a STEP: that one is to blame.
-  if (blamed.position > 0) {
-    const ActionPlace before{blamed.rank, blamed.position - 1};
+  if (const ActionPlace before = ran_before(blamed); before.exists()) {
     const auto size = static_cast<int>(program(before.rank).size());
     const TimedAction& step = timed(before);
     const double during = std::min(step.end, start.begin) - std::max(step.begin, state.last_end);
@@ -100,10 +99,51 @@ IdleCause SimulationEngine::cause_of(int rank, const Start& start, ActionPlace& 
     }
   }
   const int position = state.position % static_cast<int>(program(rank).size());
-  if (position < state.first_backward) return IdleCause::fill;
-  if (position == state.first_backward && state.last_forward < position) return IdleCause::drain;
-  if (position == state.first_backward) return IdleCause::fill;
-  return position > state.last_forward ? IdleCause::drain : IdleCause::dependency;
+  const bool is_backward = makes_input_gradient(wiring_.action({rank, position}).verb);
+  if (!state.had_backward && !(is_backward && state.forwards_left == 0)) return IdleCause::fill;
+  return state.forwards_left == 0 ? IdleCause::drain : IdleCause::dependency;
+}
+
+// Where the rank's action before this one is written.
+ActionPlace SimulationEngine::ran_before(ActionPlace place) const {
+  if (!decides_) return {place.rank, place.position - 1};
+  const auto rank = static_cast<std::size_t>(place.rank);
+  if (!place.exists()) return {};
+  const int ran = ran_[rank][static_cast<std::size_t>(place.position)];
+  return {place.rank, ran < 1 ? -1 : result_.order[rank][static_cast<std::size_t>(ran) - 1]};
+}
+
+double& SimulationEngine::copied_at(const Action& action) {
+  return copied_at_[static_cast<std::size_t>(action.direction * wiring_.schedule().stages() +
+                                             action.stage)];
+}
+
+bool SimulationEngine::copies_itself(ActionPlace at, const Action& action, int step) const {
+  const ActionPlace place = repeated_place(wiring_.schedule(), at, step);
+  return action.verb == Verb::step && copying_steps_[static_cast<std::size_t>(place.rank)]
+                                                    [static_cast<std::size_t>(place.position)];
+}
+
+void SimulationEngine::consider_copies(ActionPlace at, const Action& action, int step,
+                                       Start& start) {
+  if (action.verb != Verb::step) return;
+  double ready = copied_at(action);
+  if (copies_itself(at, action, step)) {
+    ready = std::max({ready, rank_at(at.rank).copies_until, start.begin}) +
+            pricer_.copy_seconds(action.stage);
+  }
+  if (ready > start.begin) start = {ready, ready, IdleCause::step, {}};
+}
+
+// What an action that begins asks of the copies: PIN a copy of its own, beside the work behind it.
+void SimulationEngine::copy_version(ActionPlace at, const Action& action, int step, double time) {
+  double& until = rank_at(at.rank).copies_until;
+  if (action.verb == Verb::pin) {
+    until = std::max(until, time) + pricer_.copy_seconds(action.stage);
+    copied_at(action) = until;
+  } else if (copies_itself(at, action, step)) {
+    until = time;
+  }
 }
 
 void SimulationEngine::send(ActionPlace at, const Action& action, int step, double time) {
@@ -123,7 +163,11 @@ void SimulationEngine::send(ActionPlace at, const Action& action, int step, doub
   } else {
     arrives = time + pricer_.message_seconds(action.stage);
   }
-  woken_.push_back(target);
+  if (decides_ && !is_rendezvous_) {
+    completions_.push({arrives, target, true});
+  } else {
+    woken_.push_back(target);
+  }
 }
 
 }  // namespace collie

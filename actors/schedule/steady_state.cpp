@@ -3,6 +3,7 @@
 
 #include "actors/schedule/max_cycle_ratio.hpp"
 #include "actors/schedule/simulate_engine.hpp"
+#include "actors/schedule/simulate_versions.hpp"
 
 namespace collie {
 
@@ -14,6 +15,7 @@ class StepGraph {
  public:
   StepGraph(const Wiring& wiring, const Pricer& pricer, bool is_rendezvous)
       : wiring_(wiring), pricer_(pricer), is_rendezvous_(is_rendezvous) {
+    if (pricer_.has_copies()) find_copies();
     add_nodes();
     add_program_edges();
     add_input_edges();
@@ -58,6 +60,23 @@ class StepGraph {
     return node == own.back() ? Before{own.front(), 1} : Before{node + 1, 0};
   }
 
+  // Those of the last but one of several rounds: readers may come in the next.
+  void find_copies() {
+    constexpr std::size_t rounds = 4;
+    const auto& programs = wiring_.schedule().programs;
+    Simulation simulation;
+    for (const std::vector<Action>& program : programs) {
+      simulation.actions.emplace_back(program.size() * rounds);
+    }
+    assign_versions(wiring_, simulation);
+    const std::vector<std::vector<bool>> all = steps_that_copy(wiring_, simulation);
+    for (std::size_t rank = 0; rank < programs.size(); ++rank) {
+      const auto size = static_cast<std::ptrdiff_t>(programs[rank].size());
+      const auto begin = all[rank].begin() + size * (static_cast<std::ptrdiff_t>(rounds) - 2);
+      copying_steps_.emplace_back(begin, begin + size);
+    }
+  }
+
   void add_nodes() {
     const Schedule& schedule = wiring_.schedule();
     nodes_.resize(schedule.programs.size());
@@ -74,12 +93,19 @@ class StepGraph {
               pricer_.seconds_of_pair(program[at - 1], program[at], 0, seconds_.back() + cost);
         } else {
           places_.push_back(place);
-          seconds_.push_back(cost);
+          seconds_.push_back(cost + copying(rank, at));
         }
         nodes_[rank].push_back(static_cast<int>(places_.size()) - 1);
       }
     }
     graph_.nodes = static_cast<int>(places_.size());
+  }
+
+  // A STEP copies the weights first that are still to be read.
+  double copying(std::size_t rank, std::size_t at) const {
+    if (copying_steps_.empty() || !copying_steps_[rank][at]) return 0.0;
+    return pricer_.copy_seconds(
+        wiring_.action({static_cast<int>(rank), static_cast<int>(at)}).stage);
   }
 
   // Under rendezvous a message starts to move when its reader is free: how long before the begin.
@@ -182,6 +208,7 @@ class StepGraph {
   const Wiring& wiring_;
   const Pricer& pricer_;
   bool is_rendezvous_;
+  std::vector<std::vector<bool>> copying_steps_;  // by rank and position; empty: copies are free
   RatioGraph graph_;
   std::vector<std::vector<int>> nodes_;  // by rank and position
   std::vector<ActionPlace> places_;      // by node: its first action
@@ -190,15 +217,42 @@ class StepGraph {
 
 }  // namespace
 
-Result<SteadyState> steady_state(const Schedule& schedule, const CostModel& costs) {
+namespace {
+
+Status check_has_period(const Schedule& schedule, const CostModel& costs) {
   if (costs.messages == MessageModel::occupancy) {
     return make_error(ErrorCode::unsupported,
                       "schedule {}: messages that share links have no exact period; simulate "
                       "several steps, or price them as latency",
                       schedule.name);
   }
+  if (schedule.policy.decides()) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {}: what a policy chooses has no exact period; simulate several "
+                      "steps, or record an order",
+                      schedule.name);
+  }
+  return ok_status();
+}
+
+bool has_pins(const Schedule& schedule) {
+  return std::ranges::any_of(schedule.programs, [](const std::vector<Action>& program) {
+    return std::ranges::find(program, Verb::pin, &Action::verb) != program.end();
+  });
+}
+
+}  // namespace
+
+Result<SteadyState> steady_state(const Schedule& schedule, const CostModel& costs) {
+  COLLIE_TRY_VOID(check_has_period(schedule, costs));
   COLLIE_TRY(const Pricer pricer, Pricer::make(schedule, costs));
   COLLIE_TRY(const Wiring wiring, Wiring::make(schedule));
+  if (pricer.has_copies() && has_pins(schedule)) {
+    return make_error(ErrorCode::unsupported,
+                      "schedule {}: copies that PIN begins have no exact period; simulate several "
+                      "steps",
+                      schedule.name);
+  }
   const Pricer steady = pricer.without_jitter();
   const bool is_rendezvous = costs.messages == MessageModel::rendezvous ||
                              schedule.channel.kind == ChannelKind::rendezvous;

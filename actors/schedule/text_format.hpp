@@ -21,11 +21,12 @@
 //     STEP{r}
 //
 // An action is what to_string(Action) prints: 1F3, 1F3.2 (slice), 1F3~ (direction 1), STEP1, PIN1.4
-// (stage, version), DROP1.4, PREDICT1, FENCE, and the lowered verbs 1SEND_F3, REDUCE_GRAD1, ... Two
-// that run side by side are (0F4;7B0). A {expression} (see expression.hpp) may stand wherever a
-// number stands; it knows r (the rank), P (ranks), S (stages), M (micro-batches of the file), m (of
-// one STEP) and the names of the repeats around it. `repeat k 0..7 { ... }` runs its body for k = 0
-// to 7, both included; one whose end is before its begin is skipped.
+// (stage, version), DROP1.4, PREDICT1 or PREDICT1.3 (updates ahead), FENCE, and the lowered verbs
+// 1SEND_F3, REDUCE_GRAD1, ... Two that run side by side are (0F4;7B0). A {expression} (see
+// expression.hpp) may stand wherever a number stands; it knows r (the rank), P (ranks), S (stages),
+// M (micro-batches of the file), m (of one STEP) and the names of the repeats around it. `repeat k
+// 0..7 { ... }` runs its body for k = 0 to 7, both included; one whose end is before its begin is
+// skipped.
 #pragma once
 
 #include <cstddef>

@@ -44,6 +44,29 @@ Result<BoundPlaces> read_contract(TextCursor& cursor, Contract& contract);
 // From the start of the text to its first `rank` or its end: a schedule with empty programs.
 Result<Schedule> read_header(TextCursor& cursor);
 
+// Reads actions of programs at the cursor.
+class ActionReader {
+ public:
+  ActionReader(TextCursor& cursor, const Schedule& schedule, std::size_t actions_max)
+      : cursor_(cursor), schedule_(schedule), actions_max_(actions_max) {}
+
+  // An error too where it is one more than actions_max in all.
+  Result<Action> read(std::span<const Variable> variables);
+
+ private:
+  Result<int> read_part(std::string_view what, int count);
+  Result<Verb> read_verb(std::size_t begin, bool has_number);
+  Status read_direction(Action& action);
+  Error wants_version(Verb verb) const;
+  Error unexpected(std::size_t begin, const Action& action) const;
+
+  TextCursor& cursor_;
+  const Schedule& schedule_;
+  std::size_t actions_max_;
+  std::size_t action_count_ = 0;
+  std::span<const Variable> variables_;
+};
+
 // What expressions of contracts and programs know of a schedule: P, S, M and m.
 std::array<Variable, 4> variables_of(const Schedule& schedule);
 

@@ -182,7 +182,9 @@ class ProgramWriter {
     } else {
       out_ += verb;
       if (action.verb != Verb::fence) write_int(action.stage);
-      if (action.verb == Verb::pin || action.verb == Verb::drop) {
+      const bool has_horizon =
+          action.verb == Verb::predict && (action.micro_batch != 0 || step != 0);
+      if (action.verb == Verb::pin || action.verb == Verb::drop || has_horizon) {
         out_ += '.';
         write_micro_batch(action.micro_batch, step);
       }

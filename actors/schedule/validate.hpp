@@ -26,18 +26,20 @@ enum class Invariant {
   channels,
   // Exact: with the declared channel and credit; see event_graph.hpp.
   deadlock,
-  // The peak of each rank within the cap. An activation counts from F to W (or B): order alone
-  // decides it, whatever the times.
+  // The peak of each rank within the cap. An activation counts from F, or from R where there is one
+  // (the input that F then keeps is not counted), to W (or B): order alone decides it, whatever the
+  // times.
   memory,
   // With PIN and DROP: no version is read that is neither the latest nor pinned; each PIN has its
-  // DROP. (Activations and messages: completeness and channels.)
+  // DROP. With PREDICT: predicted weights are read behind one, and somebody reads them.
+  // (Activations and messages: completeness and channels.)
   lifetime,
   // A version is read only when its STEP is behind, forwards read no older one than before, and at
   // most as many are alive at once as the contract says. Alive: from the STEP that made it to its
   // last reader, and the latest; with PIN and DROP what these say.
   version_window,
   // Staleness and mismatch of every micro-batch are at most those of the contract, and not
-  // negative.
+  // negative. A horizon that PREDICT names is that of the schedule's correction: see horizons.hpp.
   version_consistency,
   // Synchronous: one STEP per stage, behind the weight gradients of all micro-batches, all of the
   // same version; replicas are reduced before it.
@@ -52,7 +54,7 @@ enum class Invariant {
   determinism,
   // Programs have no postponed checks (STEP is final): nothing to find in a static schedule.
   rollback,
-  // R reads the version that its F read.
+  // R reads the version (or the prediction) that its F read; once for a unit.
   recompute,
   // Any order at all can finish a micro-batch within the memory cap.
   progress,

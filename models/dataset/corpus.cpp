@@ -4,8 +4,10 @@
 #include <cmath>
 #include <numeric>
 
+#include "models/dataset/chat_spans.hpp"
 #include "models/dataset/permutation.hpp"
 #include "models/dataset/reader.hpp"
+#include "models/dataset/token_shards.hpp"
 #include "runtime/limits.hpp"
 
 namespace collie {
@@ -14,81 +16,65 @@ namespace {
 class CorpusBuilder {
  public:
   CorpusBuilder(const TextEncoder& encoder, const DatasetOptions& options)
-      : encoder_(encoder), options_(options) {
-    corpus_.store.fill_id = encoder.fill_id();
-  }
+      : encoder_(encoder),
+        options_(options),
+        store_(std::make_shared<TokenStore>(encoder.fill_id())) {}
 
   Status add(const Record& record, std::string_view where, bool whole_file) {
     ++corpus_.records;
-    const auto begin = static_cast<std::int64_t>(corpus_.store.ids.size());
-    if (!has_text(record)) {
+    COLLIE_TRY(const Record shown, render_chat(record, encoder_.chat_template(), where));
+    const EncodedRecord encoded = encode_record(shown, encoder_);
+    COLLIE_TRY_VOID(check_ids(encoded.ids, options_.vocabulary_size, where));
+    if (encoded.labels == 0) {
       ++corpus_.empty;
       return ok_status();
     }
-    if (const auto id = encoder_.begin_id()) append(*id, false);
-    for (const TextSpan& span : record.spans) {
-      for (const std::int32_t id : encoder_.encode(span.text)) append(id, span.learned);
-      if (!span.end_of_text) continue;
-      if (const auto id = encoder_.end_id()) append(*id, span.learned);
-    }
-    COLLIE_TRY_VOID(check_ids(begin, where));
-    const auto end = static_cast<std::int64_t>(corpus_.store.ids.size());
-    if (!has_label(begin, end)) {
-      forget_from(begin);
-      ++corpus_.empty;
-      return ok_status();
-    }
-    corpus_.documents.push_back({begin, end, record.shape == RecordShape::text, whole_file});
-    return ok_status();
-  }
-
-  Corpus take() { return std::move(corpus_); }
-
- private:
-  // An empty answer still teaches its end; an empty text teaches nothing.
-  static bool has_text(const Record& record) {
-    return record.shape != RecordShape::text || !record.spans.front().text.empty();
-  }
-
-  void append(std::int32_t id, bool learned) {
-    corpus_.store.ids.push_back(id);
-    corpus_.store.learned.push_back(learned);
-  }
-
-  void forget_from(std::int64_t begin) {
-    corpus_.store.ids.resize(static_cast<std::size_t>(begin));
-    corpus_.store.learned.resize(static_cast<std::size_t>(begin));
-  }
-
-  // The first token of a document is never predicted.
-  bool has_label(std::int64_t begin, std::int64_t end) const {
-    if (end - begin < 2) return false;
-    const auto& learned = corpus_.store.learned;
-    return std::find(learned.begin() + begin + 1, learned.begin() + end, true) !=
-           learned.begin() + end;
-  }
-
-  Status check_ids(std::int64_t begin, std::string_view where) const {
-    const auto& ids = corpus_.store.ids;
-    if (ids.size() > limits::dataset_tokens_max) {
+    if (!block_) block_ = std::make_shared<MemoryBlock>();
+    const std::int64_t begin = store_->size() + block_->size();
+    const auto length = static_cast<std::int64_t>(encoded.ids.size());
+    tokens_held_ += length;
+    if (static_cast<std::size_t>(tokens_held_) > limits::dataset_tokens_max) {
       return make_error(ErrorCode::invalid_data,
-                        "{}: more than {} tokens of data; set data.max_records or use fewer files",
+                        "{}: more than {} tokens of data to hold in memory; set data.max_records, "
+                        "or write them to disk with tokenize",
                         where, limits::dataset_tokens_max);
     }
-    if (options_.vocabulary_size == 0) return ok_status();
-    for (auto place = static_cast<std::size_t>(begin); place < ids.size(); ++place) {
-      if (ids[place] < 0 || ids[place] >= options_.vocabulary_size) {
-        return make_error(ErrorCode::invalid_data,
-                          "{}: token id {} does not fit the model's vocabulary of {}; the "
-                          "tokenizer belongs to another model",
-                          where, ids[place], options_.vocabulary_size);
-      }
-    }
+    block_->ids.insert(block_->ids.end(), encoded.ids.begin(), encoded.ids.end());
+    block_->learned.insert(block_->learned.end(), encoded.learned.begin(), encoded.learned.end());
+    corpus_.documents.push_back(
+        {begin, begin + length, encoded.labels, encoded.divisible, whole_file});
     return ok_status();
+  }
+
+  // Returns how many documents it gave.
+  Result<std::int64_t> add_directory(const std::string& directory, std::int64_t max_documents) {
+    close_block();
+    const std::size_t before = corpus_.documents.size();
+    COLLIE_TRY(const TokenManifest manifest,
+               map_token_directory(directory, encoder_, options_.vocabulary_size, max_documents,
+                                   *store_, corpus_.documents));
+    corpus_.records += manifest.records;
+    corpus_.empty += manifest.empty;
+    return static_cast<std::int64_t>(corpus_.documents.size() - before);
+  }
+
+  Corpus take() {
+    close_block();
+    corpus_.store = std::move(store_);
+    return std::move(corpus_);
+  }
+
+ private:
+  void close_block() {
+    if (block_) store_->add(std::move(block_));
+    block_.reset();
   }
 
   const TextEncoder& encoder_;
   const DatasetOptions& options_;
+  std::shared_ptr<TokenStore> store_;
+  std::shared_ptr<MemoryBlock> block_;  // behind the store's last token
+  std::int64_t tokens_held_ = 0;
   Corpus corpus_;
 };
 
@@ -109,32 +95,36 @@ void cut_whole_file(const Document& document, double fraction, SplitDocuments& s
   Document head = document;
   Document tail = document;
   head.end = tail.begin = document.end - part;
+  head.labels = head.length() - 1;
+  tail.labels = tail.length() - 1;
   if (head.length() >= 2) split.train.push_back(head);
   if (tail.length() >= 2) split.validation.push_back(tail);
 }
 
 }  // namespace
 
-Result<Corpus> read_corpus(const std::vector<std::string>& files, const DataSection& data,
+Result<Corpus> read_corpus(const std::vector<std::string>& sources, const DataSection& data,
                            const TextEncoder& encoder, const DatasetOptions& options) {
   CorpusBuilder builder(encoder, options);
-  DataSection remaining = data;
   std::int64_t record_count = 0;
-  for (const std::string& file : files) {
-    const bool whole_file = is_whole_text_file(file, data);
-    if (data.max_records > 0) remaining.max_records = data.max_records - record_count;
-    if (data.max_records > 0 && remaining.max_records == 0) break;
-    const RecordVisitor add = [&](const Record& record, std::string_view where) -> Result<bool> {
+  for (const std::string& source : sources) {
+    const std::int64_t left = data.max_records > 0 ? data.max_records - record_count : 0;
+    if (data.max_records > 0 && left == 0) break;
+    if (is_token_directory(source)) {
+      COLLIE_TRY(const std::int64_t documents, builder.add_directory(source, left));
+      record_count += documents;
+      continue;
+    }
+    const auto add = [&](const Record& record, std::string_view where, bool whole_file) {
       ++record_count;
-      COLLIE_TRY_VOID(builder.add(record, where, whole_file));
-      return true;
+      return builder.add(record, where, whole_file);
     };
-    COLLIE_TRY_VOID(read_records({file}, remaining, add));
+    COLLIE_TRY_VOID(read_file_records({source}, data, left, add));
   }
   Corpus corpus = builder.take();
   if (corpus.documents.empty()) {
     return make_error(ErrorCode::invalid_data, "{}: no record with a token to predict ({} records)",
-                      files.empty() ? "data.train" : files.front(), corpus.records);
+                      sources.empty() ? "data.train" : sources.front(), corpus.records);
   }
   return corpus;
 }

@@ -1,33 +1,27 @@
-// Files -> tokens and document boundaries.
+// Files and directories of tokens -> tokens and document boundaries.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "models/dataset/dataset.hpp"
+#include "models/dataset/encoding.hpp"
+#include "models/dataset/token_store.hpp"
 
 namespace collie {
 
-// Tokens [begin, end) of a TokenStore.
-struct Document {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-  bool divisible = true;    // plain text: may be cut into pieces, other shapes are truncated
-  bool whole_file = false;  // a text file that is one document
-
-  std::int64_t length() const { return end - begin; }
-};
-
 struct Corpus {
-  TokenStore store;
+  std::shared_ptr<const TokenStore> store;
   std::vector<Document> documents;  // each of at least 2 tokens, one of them learned
   std::int64_t records = 0;
   std::int64_t empty = 0;  // records without text
 };
 
-// Errors: those of read_records(); invalid_data for ids beyond the vocabulary, more tokens than
-// limits::dataset_tokens_max and files without a record.
-Result<Corpus> read_corpus(const std::vector<std::string>& files, const DataSection& data,
+// A source is a file or a directory of tokens; of the latter data.max_records counts documents.
+// Errors: those of read_records() and map_token_directory(); invalid_data for ids beyond the
+// vocabulary, more tokens in memory than limits::dataset_tokens_max and sources without a record.
+Result<Corpus> read_corpus(const std::vector<std::string>& sources, const DataSection& data,
                            const TextEncoder& encoder, const DatasetOptions& options);
 
 struct SplitDocuments {

@@ -4,45 +4,41 @@
 #include <set>
 
 #include "models/dataset/permutation.hpp"
+#include "runtime/check.hpp"
 
 namespace collie {
-namespace {
-
-std::vector<std::int32_t> count_labels(const TokenStore& store, const RowPlan& plan) {
-  std::vector<std::int32_t> counts;
-  counts.reserve(static_cast<std::size_t>(plan.row_count()));
-  for (std::int64_t row = 0; row < plan.row_count(); ++row) {
-    std::int32_t count = 0;
-    for (const Piece& piece : plan.row(row)) {
-      const auto first = store.learned.begin() + piece.token_begin + 1;
-      count += static_cast<std::int32_t>(std::count(first, first + piece.slots, true));
-    }
-    counts.push_back(count);
-  }
-  return counts;
+DatasetStatistics& DatasetStatistics::operator+=(const DatasetStatistics& other) {
+  records += other.records;
+  empty += other.empty;
+  truncated += other.truncated;
+  dropped += other.dropped;
+  rows += other.rows;
+  tokens += other.tokens;
+  learned_tokens += other.learned_tokens;
+  return *this;
 }
-
-}  // namespace
 
 BatchLayout batch_layout(const RunConfig& config) {
   return {config.grid.dp, config.train.accumulation, config.train.micro_batch_size};
 }
 
-Dataset::Dataset(std::shared_ptr<const TokenStore> store, RowPlan plan,
-                 DatasetStatistics statistics, std::int64_t sequence_length, Order order,
-                 bool shuffle, std::int64_t seed)
-    : store_(std::move(store)),
-      plan_(std::make_shared<const RowPlan>(std::move(plan))),
-      row_labels_(std::make_shared<const std::vector<std::int32_t>>(count_labels(*store_, *plan_))),
-      statistics_(statistics),
-      sequence_length_(sequence_length),
+Dataset::Dataset(std::vector<RowPool> pools, std::int64_t sequence_length, Order order,
+                 bool shuffle, std::int64_t seed, std::int64_t virtual_tokens)
+    : sequence_length_(sequence_length),
+      virtual_tokens_(virtual_tokens),
       order_(order),
       shuffle_(shuffle),
       seed_(static_cast<std::uint64_t>(seed)) {
-  COLLIE_CHECK(row_count() > 0, "a dataset without rows");
-  statistics_.rows = row_count();
-  for (const Piece& piece : plan_->pieces) statistics_.tokens += piece.slots;
-  for (const std::int32_t count : *row_labels_) statistics_.learned_tokens += count;
+  COLLIE_CHECK(!pools.empty(), "a dataset without rows");
+  std::vector<double> weights;
+  for (const RowPool& pool : pools) {
+    COLLIE_CHECK(pool.plan.row_count() > 0, "a pool without rows");
+    statistics_ += pool.statistics;
+    weights.push_back(pool.weight);
+  }
+  if (pools.size() > 1 && order == Order::endless)
+    mix_ = std::make_shared<const MixSchedule>(weights, seed_);
+  pools_ = std::make_shared<const std::vector<RowPool>>(std::move(pools));
 }
 
 std::size_t Dataset::memory_bytes(std::initializer_list<const Dataset*> datasets) {
@@ -50,12 +46,11 @@ std::size_t Dataset::memory_bytes(std::initializer_list<const Dataset*> datasets
   std::set<const TokenStore*> stores;
   for (const Dataset* dataset : datasets) {
     if (dataset == nullptr) continue;
-    const RowPlan& plan = *dataset->plan_;
-    bytes += plan.pieces.size() * sizeof(Piece) + plan.row_begin.size() * sizeof(std::int64_t) +
-             dataset->row_labels_->size() * sizeof(std::int32_t);
-    const TokenStore& store = *dataset->store_;
-    if (!stores.insert(&store).second) continue;
-    bytes += store.ids.size() * sizeof(std::int32_t) + store.learned.size() / 8;
+    for (const RowPool& pool : *dataset->pools_) {
+      bytes += pool.plan.pieces.size() * sizeof(Piece) +
+               pool.plan.row_begin.size() * sizeof(std::int64_t);
+      if (stores.insert(pool.store.get()).second) bytes += pool.store->memory_bytes();
+    }
   }
   return bytes;
 }
@@ -64,31 +59,72 @@ std::int64_t Dataset::steps_per_epoch(const BatchLayout& layout) const {
   return (row_count() + layout.global_rows() - 1) / layout.global_rows();
 }
 
-std::int64_t Dataset::row_at(std::int64_t place) const {
-  COLLIE_CHECK(place >= 0, "row {} of the data", place);
-  const std::int64_t epoch = place / row_count();
-  if (epoch > 0 && order_ == Order::once) return -1;
-  const std::int64_t index = place % row_count();
-  if (!shuffle_) return index;
-  return Permutation(row_count(), seed_, static_cast<std::uint64_t>(epoch))(index);
+std::vector<double> Dataset::pool_epochs(std::int64_t rows) const {
+  const std::vector<std::int64_t> counts = mix_ ? mix_->counts(rows) : std::vector{rows};
+  std::vector<double> epochs;
+  for (std::size_t pool = 0; pool < counts.size(); ++pool) {
+    epochs.push_back(static_cast<double>(counts[pool]) /
+                     static_cast<double>((*pools_)[pool].plan.row_count()));
+  }
+  return epochs;
 }
 
-void Dataset::fill_row(std::int64_t row, std::int32_t* ids, std::int32_t* labels,
-                       std::int32_t* positions) const {
+std::optional<Dataset::Row> Dataset::row_at(std::int64_t place) const {
+  COLLIE_CHECK(place >= 0, "row {} of the data", place);
+  if (order_ == Order::once) return finite_row_at(place);
+  const MixSchedule::Draw draw = mix_ ? mix_->at(place) : MixSchedule::Draw{0, place};
+  const std::int64_t rows = (*pools_)[draw.source].plan.row_count();
+  Row row{draw.source, draw.index % rows, draw.index / rows};
+  if (shuffle_) {
+    const std::uint64_t seed = draw.source == 0 ? seed_ : mix_bits(seed_ + draw.source);
+    row.index = Permutation(rows, seed, static_cast<std::uint64_t>(row.epoch))(row.index);
+  }
+  return row;
+}
+
+std::optional<Dataset::Row> Dataset::finite_row_at(std::int64_t place) const {
+  for (std::size_t pool = 0; pool < pools_->size(); ++pool) {
+    const std::int64_t rows = (*pools_)[pool].plan.row_count();
+    if (place < rows) return Row{pool, place, 0};
+    place -= rows;
+  }
+  return std::nullopt;
+}
+
+struct Dataset::Slots {
+  std::int32_t* ids;
+  std::int32_t* labels;
+  std::int32_t* positions;
+  // Tokens of one piece: one more than it has slots.
+  std::vector<std::int32_t>& token_ids;
+  std::vector<std::uint8_t>& learned;
+};
+
+std::int64_t Dataset::fill_row(const std::optional<Row>& row, const Slots& slots) const {
   std::int64_t slot = 0;
-  if (row >= 0) {
-    for (const Piece& piece : plan_->row(row)) {
-      for (std::int64_t i = 0; i < piece.slots; ++i, ++slot) {
-        const auto token = static_cast<std::size_t>(piece.token_begin + i);
-        ids[slot] = store_->ids[token];
-        labels[slot] = store_->learned[token + 1] ? store_->ids[token + 1] : ignored_label;
-        positions[slot] = static_cast<std::int32_t>(i);
-      }
+  std::int64_t label_count = 0;
+  const RowPool& pool = (*pools_)[row ? row->pool : 0];
+  const std::span<const Piece> pieces = row ? pool.plan.row(row->index) : std::span<const Piece>{};
+  for (const Piece& piece : pieces) {
+    pool.store->copy(piece.token_begin, piece.slots + 1, slots.token_ids.data(),
+                     slots.learned.data());
+    for (std::int64_t i = 0; i < virtual_tokens_; ++i, ++slot) {
+      slots.ids[slot] = virtual_token_id;
+      slots.labels[slot] = ignored_label;
+      slots.positions[slot] = static_cast<std::int32_t>(i);
+    }
+    for (std::int64_t i = 0; i < piece.slots; ++i, ++slot) {
+      const auto next = static_cast<std::size_t>(i + 1);
+      slots.ids[slot] = slots.token_ids[next - 1];
+      slots.labels[slot] = slots.learned[next] != 0 ? slots.token_ids[next] : ignored_label;
+      slots.positions[slot] = static_cast<std::int32_t>(virtual_tokens_ + i);
+      label_count += slots.learned[next];
     }
   }
-  std::fill(ids + slot, ids + sequence_length_, store_->fill_id);
-  std::fill(labels + slot, labels + sequence_length_, ignored_label);
-  std::fill(positions + slot, positions + sequence_length_, 0);
+  std::fill(slots.ids + slot, slots.ids + sequence_length_, pool.store->fill_id());
+  std::fill(slots.labels + slot, slots.labels + sequence_length_, ignored_label);
+  std::fill(slots.positions + slot, slots.positions + sequence_length_, 0);
+  return label_count;
 }
 
 MicroBatch Dataset::micro_batch(const BatchLayout& layout, std::int64_t step, std::int64_t replica,
@@ -105,13 +141,16 @@ MicroBatch Dataset::micro_batch(const BatchLayout& layout, std::int64_t step, st
   batch.positions_t = allocate_tensor(allocator, DType::i32, shape);
   const std::int64_t first = step * layout.global_rows() +
                              (replica * layout.accumulation + index) * layout.micro_batch_size;
+  batch.first_row = first;
+  std::vector<std::int32_t> token_ids(static_cast<std::size_t>(sequence_length_ + 1));
+  std::vector<std::uint8_t> learned(token_ids.size());
   for (std::int64_t r = 0; r < batch.rows; ++r) {
-    const std::int64_t row = row_at(first + r);
     const std::int64_t at = r * batch.sequence;
-    fill_row(row, batch.ids_t.mutable_data<std::int32_t>() + at,
-             batch.labels_t.mutable_data<std::int32_t>() + at,
-             batch.positions_t.mutable_data<std::int32_t>() + at);
-    if (row >= 0) batch.valid_tokens += (*row_labels_)[static_cast<std::size_t>(row)];
+    batch.valid_tokens +=
+        fill_row(row_at(first + r),
+                 {batch.ids_t.mutable_data<std::int32_t>() + at,
+                  batch.labels_t.mutable_data<std::int32_t>() + at,
+                  batch.positions_t.mutable_data<std::int32_t>() + at, token_ids, learned});
   }
   return batch;
 }

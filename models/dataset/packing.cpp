@@ -61,7 +61,9 @@ void cut_document(std::int64_t begin, std::int64_t end, std::int64_t sequence_le
   }
 }
 
-RowPlan pack_rows(std::span<const Piece> pieces, std::int64_t sequence_length) {
+namespace {
+
+RowPlan pack_window(std::span<const Piece> pieces, std::int64_t sequence_length) {
   std::vector<std::size_t> order(pieces.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t left, std::size_t right) {
@@ -84,6 +86,29 @@ RowPlan pack_rows(std::span<const Piece> pieces, std::int64_t sequence_length) {
     row_of_placed.push_back(row);
   }
   return group(pieces, order, row_of_placed, row_count);
+}
+
+void append_plan(RowPlan&& part, RowPlan& plan) {
+  const auto offset = static_cast<std::int64_t>(plan.pieces.size());
+  plan.pieces.insert(plan.pieces.end(), part.pieces.begin(), part.pieces.end());
+  for (std::size_t row = 1; row < part.row_begin.size(); ++row) {
+    plan.row_begin.push_back(offset + part.row_begin[row]);
+  }
+}
+
+}  // namespace
+
+RowPlan pack_rows(std::span<const Piece> pieces, std::int64_t sequence_length,
+                  std::int64_t window) {
+  if (window == 0) return pack_window(pieces, sequence_length);
+  RowPlan plan;
+  plan.pieces.reserve(pieces.size());
+  const auto size = static_cast<std::size_t>(window);
+  for (std::size_t begin = 0; begin < pieces.size(); begin += size) {
+    const auto part = pieces.subspan(begin, std::min(size, pieces.size() - begin));
+    append_plan(pack_window(part, sequence_length), plan);
+  }
+  return plan;
 }
 
 RowPlan single_rows(std::span<const Piece> pieces) {

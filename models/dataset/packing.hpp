@@ -40,7 +40,12 @@ void cut_document(std::int64_t begin, std::int64_t end, std::int64_t sequence_le
 // Best fit decreasing: longest pieces first, each into the fullest row that still has room; ties
 // go to the row opened first, so the plan is a function of its input. O(n log n). Every piece has
 // 1 <= slots <= sequence_length.
-RowPlan pack_rows(std::span<const Piece> pieces, std::int64_t sequence_length);
+//
+// With a window, that many pieces are packed at a time, in the order given, and rows do not reach
+// over windows: what stands near in the files stays near in the rows. At most one row of each
+// window is less than half full.
+RowPlan pack_rows(std::span<const Piece> pieces, std::int64_t sequence_length,
+                  std::int64_t window = 0);
 
 // One piece a row, in the order given.
 RowPlan single_rows(std::span<const Piece> pieces);

@@ -52,7 +52,30 @@ class FileVisit {
   bool done_ = false;
 };
 
-Status visit_lines(std::string_view content, FileVisit& visit) {
+// The same for values that are not looked at here.
+class JsonVisit {
+ public:
+  JsonVisit(const std::string& file, const DataSection& data, const JsonRecordVisitor& visitor,
+            std::int64_t& record_count)
+      : file_(file), data_(data), visitor_(visitor), record_count_(record_count) {}
+
+  bool done() const { return data_.max_records > 0 && record_count_ >= data_.max_records; }
+  Status visit(simdjson::dom::element element, std::string_view where) {
+    ++record_count_;
+    return visitor_(element, where);
+  }
+  const std::string& file() const { return file_; }
+  const DataSection& data() const { return data_; }
+
+ private:
+  const std::string& file_;
+  const DataSection& data_;
+  const JsonRecordVisitor& visitor_;
+  std::int64_t& record_count_;
+};
+
+template <class Visit>
+Status visit_lines(std::string_view content, Visit& visit) {
   simdjson::dom::parser parser(limits::record_bytes_max);
   std::int64_t line_number = 0;
   while (!content.empty() && !visit.done()) {
@@ -77,7 +100,8 @@ Status visit_lines(std::string_view content, FileVisit& visit) {
   return ok_status();
 }
 
-Status visit_array(std::string_view content, FileVisit& visit) {
+template <class Visit>
+Status visit_array(std::string_view content, Visit& visit) {
   simdjson::dom::parser parser(limits::json_bytes_max);
   simdjson::dom::element document;
   const auto error = parser.parse(content.data(), content.size()).get(document);
@@ -119,7 +143,8 @@ Status visit_text(std::string_view content, FileVisit& visit) {
                         visit.file(), part.size(), limits::text_document_bytes_max);
     }
     COLLIE_TRY_VOID(
-        visit.visit(Record{RecordShape::text, {{std::string(part), true, true}}}, visit.file()));
+        visit.visit(Record{RecordShape::text, {{std::string(part), true, true}}, nullptr, false},
+                    visit.file()));
   }
   return ok_status();
 }
@@ -131,7 +156,14 @@ DataFormat format_of(const std::string& file, const DataSection& data) {
   return extension == ".json" ? DataFormat::json : DataFormat::text;
 }
 
-Status visit_file(std::string_view content, FileVisit& visit) {
+Status visit_text(std::string_view, JsonVisit& visit) {
+  return make_error(ErrorCode::invalid_data,
+                    "{}: needs records; name a .json or .jsonl file, or set data.format",
+                    visit.file());
+}
+
+template <class Visit>
+Status visit_file(std::string_view content, Visit& visit) {
   if (content.starts_with(byte_order_mark)) content.remove_prefix(byte_order_mark.size());
   const DataFormat format = format_of(visit.file(), visit.data());
   if (format == DataFormat::text) return visit_text(content, visit);
@@ -144,23 +176,48 @@ Status visit_file(std::string_view content, FileVisit& visit) {
 
 }  // namespace
 
-Status read_records(const std::vector<std::string>& files, const DataSection& data,
-                    const RecordVisitor& visitor) {
+namespace {
+
+template <class Visit, class Visitor>
+Status visit_files(const std::vector<std::string>& files, const DataSection& data,
+                   const Visitor& visitor) {
   std::int64_t record_count = 0;
   for (const std::string& file : files) {
     COLLIE_TRY(const auto mapped, MappedFile::open(file));
     mapped->advise(Access::sequential);
     const std::span<const std::byte> bytes = mapped->bytes();
-    FileVisit visit(file, data, visitor, record_count);
+    Visit visit(file, data, visitor, record_count);
     COLLIE_TRY_VOID(visit_file({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, visit));
     if (visit.done()) break;
   }
   return ok_status();
 }
 
+}  // namespace
+
+Status read_records(const std::vector<std::string>& files, const DataSection& data,
+                    const RecordVisitor& visitor) {
+  return visit_files<FileVisit>(files, data, visitor);
+}
+
+Status read_json_records(const std::vector<std::string>& files, const DataSection& data,
+                         const JsonRecordVisitor& visitor) {
+  return visit_files<JsonVisit>(files, data, visitor);
+}
+
 Result<std::string> sample_training_text(const DataSection& data, std::size_t max_bytes) {
   std::string sample;
-  COLLIE_TRY_VOID(read_records(data.train, data, [&](const Record& record, std::string_view) {
+  std::vector<std::string> files;
+  for (const DataSource& source : data.train) {
+    if (is_directory(source.path)) {
+      return make_error(ErrorCode::invalid_config,
+                        "data.train: {} holds tokens, so no tokenizer can learn from it; set "
+                        "model.tokenizer to the one that made them",
+                        source.path);
+    }
+    files.push_back(source.path);
+  }
+  COLLIE_TRY_VOID(read_records(files, data, [&](const Record& record, std::string_view) {
     for (const TextSpan& span : record.spans) {
       std::string_view text = span.text;
       if (sample.size() + text.size() > max_bytes) {
@@ -175,6 +232,24 @@ Result<std::string> sample_training_text(const DataSection& data, std::size_t ma
     return Result<bool>(sample.size() < max_bytes);
   }));
   return sample;
+}
+
+Status read_file_records(const std::vector<std::string>& files, const DataSection& data,
+                         std::int64_t max_records, const FileRecordVisitor& visitor) {
+  DataSection remaining = data;
+  std::int64_t record_count = 0;
+  for (const std::string& file : files) {
+    const bool whole_file = is_whole_text_file(file, data);
+    remaining.max_records = max_records > 0 ? max_records - record_count : 0;
+    if (max_records > 0 && remaining.max_records == 0) break;
+    const RecordVisitor visit = [&](Record record, std::string_view where) -> Result<bool> {
+      ++record_count;
+      COLLIE_TRY_VOID(visitor(std::move(record), where, whole_file));
+      return true;
+    };
+    COLLIE_TRY_VOID(read_records({file}, remaining, visit));
+  }
+  return ok_status();
 }
 
 bool is_whole_text_file(const std::string& file, const DataSection& data) {

@@ -24,6 +24,19 @@ using RecordVisitor = std::function<Result<bool>(Record record, std::string_view
 Status read_records(const std::vector<std::string>& files, const DataSection& data,
                     const RecordVisitor& visitor);
 
+// The same for records of other shapes: each as the JSON value it is. Plain text files are refused.
+using JsonRecordVisitor =
+    std::function<Status(simdjson::dom::element value, std::string_view where)>;
+Status read_json_records(const std::vector<std::string>& files, const DataSection& data,
+                         const JsonRecordVisitor& visitor);
+
+// The same file by file: whole_file says that the record is a plain text file cut by nothing.
+using FileRecordVisitor =
+    std::function<Status(Record record, std::string_view where, bool whole_file)>;
+// Stops after max_records records (0: none) over all files; data.max_records does not count.
+Status read_file_records(const std::vector<std::string>& files, const DataSection& data,
+                         std::int64_t max_records, const FileRecordVisitor& visitor);
+
 // The text of the first records of data.train, about max_bytes of it, to train a tokenizer on.
 Result<std::string> sample_training_text(const DataSection& data, std::size_t max_bytes);
 

@@ -99,22 +99,45 @@ Result<std::vector<TextSpan>> chat_spans(element messages, const DataSection& da
                     "{}: no message of the assistant, so there is nothing to learn", where);
 }
 
+Result<Json> as_json(element value, std::string_view where) {
+  return parse_json(std::string(simdjson::minify(value)), where);
+}
+
+Result<Record> chat_record(const object& fields, element messages, const DataSection& data,
+                           std::string_view where) {
+  Record record;
+  record.shape = RecordShape::chat;
+  Result<std::vector<TextSpan>> spans = chat_spans(messages, data, where);
+  if (spans.ok()) record.spans = std::move(*spans);
+  if (data.chat_template == "plain") {
+    if (!spans.ok()) return std::move(spans).error();
+    return record;
+  }
+  Conversation conversation;
+  if (!spans.ok()) conversation.plain_error = std::move(spans).error();
+  COLLIE_TRY(conversation.messages, as_json(messages, where));
+  if (const auto tools = find(fields, "tools")) {
+    COLLIE_TRY(conversation.tools, as_json(*tools, where));
+  }
+  record.conversation = std::make_shared<const Conversation>(std::move(conversation));
+  return record;
+}
+
 Result<Record> read_spans(const object& fields, const DataSection& data, std::string_view where) {
   if (const auto messages = find(fields, data.messages_key)) {
-    COLLIE_TRY(auto spans, chat_spans(*messages, data, where));
-    return Record{RecordShape::chat, std::move(spans)};
+    return chat_record(fields, *messages, data, where);
   }
   if (find(fields, data.instruction_key)) {
     COLLIE_TRY(auto spans, alpaca_spans(fields, data, where));
-    return Record{RecordShape::alpaca, std::move(spans)};
+    return Record{RecordShape::alpaca, std::move(spans), nullptr, false};
   }
   if (find(fields, data.input_key) && find(fields, data.output_key)) {
     COLLIE_TRY(auto spans, pair_spans(fields, data, where));
-    return Record{RecordShape::pair, std::move(spans)};
+    return Record{RecordShape::pair, std::move(spans), nullptr, false};
   }
   if (find(fields, data.text_key)) {
     COLLIE_TRY(std::string text, string_field(fields, data.text_key, where));
-    return Record{RecordShape::text, {{std::move(text), true, true}}};
+    return Record{RecordShape::text, {{std::move(text), true, true}}, nullptr, false};
   }
   return make_error(
       ErrorCode::invalid_data,

@@ -3,7 +3,9 @@
 //   {messages: [{role, content}, ...]}    chat: each turn is "### <Role>:\n<content>", a turn of
 //                                         the assistant ends with the end-of-text token, others
 //                                         with "\n\n"; loss on the assistant's content and that
-//                                         token. Roles: system, user, assistant.
+//                                         token. Roles: system, user, assistant. This is the
+//                                         plain form; data.chat_template says when a template
+//                                         takes its place, with any roles and with tools.
 //   {instruction, input?, output}         the Alpaca prompt below; loss on output and end of text
 //   {input, output}                       nothing is added between; loss on output and end of text
 //   {text}                                loss on all of it and end of text
@@ -17,11 +19,13 @@
 
 #include <simdjson.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "runtime/config.hpp"
+#include "runtime/json.hpp"
 #include "runtime/result.hpp"
 
 namespace collie {
@@ -37,9 +41,19 @@ struct TextSpan {
   bool operator==(const TextSpan&) const = default;
 };
 
+// A chat as it came, for a model's own template (see chat_spans.hpp).
+struct Conversation {
+  Json messages;
+  Json tools;         // of the record's field "tools": a list of JSON schemas, or null
+  Error plain_error;  // why the plain form cannot show it; no message: it can
+};
+
 struct Record {
   RecordShape shape = RecordShape::text;
   std::vector<TextSpan> spans;
+  // Of chats, unless data.chat_template is "plain".
+  std::shared_ptr<const Conversation> conversation;
+  bool templated = false;  // the spans are one text that holds its own begin and end tokens
 };
 
 // where ("data.jsonl:17") begins the message of an error: not an object, no known field, a field

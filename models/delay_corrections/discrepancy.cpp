@@ -18,12 +18,11 @@ class Discrepancy : public DelayCorrection {
  public:
   Discrepancy(const DelayCorrectionOptions& options, Optimizer& optimizer,
               const Parameters& parameters, Allocator& allocator)
-      : options_(options), optimizer_(optimizer) {
-    const Shape& shape = parameters.values().shape();
-    movement_ = allocate_zeros(allocator, DType::f32, shape);
+      : options_(options), optimizer_(optimizer), parts_(element_parts(parameters)) {
+    movement_ = allocate_zeros(allocator, DType::f32, {parameters.trainable_elements()});
     if (!moves_back()) return;
     keep_ = std::pow(decay_over_delay, 1.0 / options.mismatch);
-    backward_ = allocate_zeros(allocator, parameters.compute_dtype(), shape);
+    backward_ = allocate_zeros(allocator, parameters.compute_dtype(), parameters.values().shape());
   }
 
   Tensor forward_weights(Stream&, Parameters&, const DelayPoint&) override { return {}; }
@@ -43,25 +42,27 @@ class Discrepancy : public DelayCorrection {
                                                       step.step - 1, options_.anneal_updates);
     }
     if (!moves_back()) {
-      optimizer_.step(stream, annealed, parameters);
+      update_alone(stream, optimizer_, annealed, parameters);
       return;
     }
     Tensor moved = stream.allocate(DType::f32, movement_.shape());
-    kernels::cast(stream, parameters.values(), moved);
-    optimizer_.step(stream, annealed, parameters);
-    kernels::blend(stream, 1.0F, parameters.values(), -1.0F, moved, moved);
+    const Tensor values = parameters.values().rows(0, parameters.trainable_elements());
+    kernels::cast(stream, values, moved);
+    update_alone(stream, optimizer_, annealed, parameters);
+    kernels::blend(stream, 1.0F, values, -1.0F, moved, moved);
     kernels::blend(stream, static_cast<float>(keep_), movement_, static_cast<float>(1.0 - keep_),
                    moved, movement_);
   }
 
   // Of a stage without delay too, at zero: checkpoints hold the same kinds of state of all stages.
-  std::vector<OptimizerState> state() override { return {{"weight_movement", &movement_}}; }
+  std::vector<OptimizerState> state() override { return {{"weight_movement", &movement_, parts_}}; }
 
  private:
   bool moves_back() const { return options_.mismatch > 0; }
 
   DelayCorrectionOptions options_;
   Optimizer& optimizer_;
+  std::vector<StatePart> parts_;
   double keep_ = 0.0;
   Tensor movement_;  // running mean of an update's change of the weights
   Tensor backward_;

@@ -1,3 +1,4 @@
+#include "kernels/elementwise.hpp"
 #include "models/delay_corrections/rules.hpp"
 #include "models/host_copy.hpp"
 
@@ -13,8 +14,10 @@ class WeightPrediction : public DelayCorrection {
       : options_(options), optimizer_(optimizer) {
     forward_.horizon = options.forward_horizon;
     backward_.horizon = options.backward_horizon;
+    forward_.is_kept = options.at_places;
+    backward_.is_kept = options.at_places && options.backwards_read_predictions;
     for (Prediction* prediction : {&forward_, &backward_}) {
-      if (prediction->horizon == 0) continue;
+      if (prediction->horizon == 0 && !prediction->is_kept) continue;
       prediction->weights =
           allocate_zeros(allocator, parameters.compute_dtype(), parameters.values().shape());
     }
@@ -22,31 +25,48 @@ class WeightPrediction : public DelayCorrection {
 
   void begin_round() override { forward_.made_for = backward_.made_for = -1; }
 
+  void predict(Stream& stream, Parameters& parameters, const DelayPoint& at) override {
+    for (Prediction* prediction : {&forward_, &backward_}) {
+      if (prediction->is_kept) make(*prediction, stream, parameters, at);
+    }
+  }
+
   Tensor forward_weights(Stream& stream, Parameters& parameters, const DelayPoint& at) override {
-    return predict(forward_, stream, parameters, at);
+    return read(forward_, stream, parameters, at);
   }
   Tensor backward_weights(Stream& stream, Parameters& parameters, const DelayPoint& at) override {
-    return predict(backward_, stream, parameters, at);
+    return read(backward_, stream, parameters, at);
   }
 
   void update(Stream& stream, const OptimizerStep& step, int, Parameters& parameters) override {
-    optimizer_.step(stream, step, parameters);
+    update_alone(stream, optimizer_, step, parameters);
   }
 
  private:
   struct Prediction {
     int horizon = 0;
+    bool is_kept = false;        // made at PREDICTs alone
     std::int64_t made_for = -1;  // updates done, or the group
     Tensor weights;
   };
 
-  Tensor predict(Prediction& prediction, Stream& stream, Parameters& parameters,
-                 const DelayPoint& at) {
-    if (prediction.horizon == 0) return {};
+  Tensor read(Prediction& prediction, Stream& stream, Parameters& parameters,
+              const DelayPoint& at) {
+    if (prediction.is_kept) return prediction.weights;
+    if (prediction.horizon == 0 || options_.at_places) return {};
     const std::int64_t wanted =
         options_.once_per_group ? at.micro_batch / options_.group : at.updates_of_round;
     if (prediction.made_for == wanted) return prediction.weights;
     prediction.made_for = wanted;
+    make(prediction, stream, parameters, at);
+    return prediction.weights;
+  }
+
+  void make(Prediction& prediction, Stream& stream, Parameters& parameters, const DelayPoint& at) {
+    if (prediction.horizon == 0) {
+      kernels::cast(stream, parameters.computes(), prediction.weights);
+      return;
+    }
     const Shape& shape = prediction.weights.shape();
     Tensor direction = stream.allocate(DType::f32, shape);
     // Before the first update there is no direction: the weights as they are.
@@ -57,7 +77,6 @@ class WeightPrediction : public DelayCorrection {
       direction = parameters.values();
     }
     carry_weights(stream, parameters, factor, direction, prediction.weights);
-    return prediction.weights;
   }
 
   DelayCorrectionOptions options_;

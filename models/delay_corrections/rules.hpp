@@ -17,6 +17,10 @@ std::unique_ptr<DelayCorrection> make_nesterov_look_ahead(const OptimizerOptions
                                                           const Parameters& parameters,
                                                           Allocator& allocator);
 
+// Optimizer::step on a stage of one tensor shard, as asynchronous schedules have it.
+void update_alone(Stream& stream, Optimizer& optimizer, const OptimizerStep& step,
+                  Parameters& parameters);
+
 // Weights that differ from the latest, in the type that kernels read: out = w + factor * direction.
 void carry_weights(Stream& stream, Parameters& parameters, double factor, const Tensor& direction,
                    Tensor& out);

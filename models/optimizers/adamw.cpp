@@ -1,69 +1,48 @@
-#include "models/optimizers/adamw.hpp"
-
+// AdamW (Loshchilov & Hutter 2019).
 #include "kernels/adamw.hpp"
-#include "models/host_copy.hpp"
+
+#include "models/optimizers/elementwise.hpp"
 
 namespace collie {
 
 namespace {
 
-class AdamW : public Optimizer {
+class AdamW final : public ElementwiseOptimizer {
  public:
-  AdamW(const OptimizerOptions& options, const Parameters& parameters, Allocator& allocator)
-      : options_(options),
-        ranges_(decay_ranges(parameters)),
-        m_(allocate_zeros(allocator, DType::f32, parameters.values().shape())),
-        v_(allocate_zeros(allocator, DType::f32, parameters.values().shape())) {}
+  explicit AdamW(const OptimizerSetup& setup)
+      : ElementwiseOptimizer(setup, {"exp_avg", "exp_avg_sq"}) {}
 
-  void step(Stream& stream, const OptimizerStep& step, Parameters& parameters) override {
-    const bool has_copy = !parameters.computes().shares_buffer_with(parameters.values());
-    for (const DecayRange& range : ranges_) {
-      kernels::AdamWStep update;
-      update.learning_rate = static_cast<float>(step.learning_rate);
-      update.beta1 = static_cast<float>(options_.beta1);
-      update.beta2 = static_cast<float>(options_.beta2);
-      update.epsilon = static_cast<float>(options_.epsilon);
-      update.weight_decay = range.decay ? static_cast<float>(options_.weight_decay) : 0.0F;
-      update.gradient_scale = static_cast<float>(step.gradient_scale);
-      update.step = step.step;
-      Tensor values = parameters.values().rows(range.begin, range.end);
-      Tensor m = m_.rows(range.begin, range.end);
-      Tensor v = v_.rows(range.begin, range.end);
-      Tensor copy = has_copy ? parameters.computes().rows(range.begin, range.end) : Tensor();
-      const Tensor gradient = parameters.gradients().rows(range.begin, range.end);
-      kernels::adamw_step(stream, update, values, gradient, m, v, copy);
-    }
-  }
-
+  bool has_direction() const override { return true; }
   void direction(Stream& stream, const Parameters& parameters, std::int64_t updates_done,
                  Tensor& out) const override {
-    for (const DecayRange& range : ranges_) {
-      kernels::AdamWStep step;
-      step.beta1 = options_.beta1;
-      step.beta2 = options_.beta2;
-      step.epsilon = options_.epsilon;
-      step.weight_decay = range.decay ? options_.weight_decay : 0.0;
-      step.step = updates_done;
+    for (const UpdateRange& range : ranges()) {
       Tensor part = out.rows(range.begin, range.end);
-      kernels::adamw_direction(stream, step, parameters.values().rows(range.begin, range.end),
-                               m_.rows(range.begin, range.end), v_.rows(range.begin, range.end),
-                               part);
+      kernels::adamw_direction(stream, rule_step({updates_done, 0.0, 1.0}, range.rule),
+                               parameters.values().rows(range.begin, range.end),
+                               range.of_state(state(0)), range.of_state(state(1)), part);
     }
   }
 
-  std::vector<OptimizerState> state() override { return {{"exp_avg", &m_}, {"exp_avg_sq", &v_}}; }
-
  private:
-  OptimizerOptions options_;
-  std::vector<DecayRange> ranges_;
-  Tensor m_, v_;
+  kernels::AdamWStep rule_step(const OptimizerStep& step, const ParameterRule& rule) const {
+    return {.learning_rate = step.learning_rate,
+            .beta1 = rule.beta1,
+            .beta2 = rule.beta2,
+            .epsilon = *options().epsilon,
+            .weight_decay = rule.weight_decay,
+            .gradient_scale = step.gradient_scale,
+            .step = step.step};
+  }
+  void update(Stream& stream, RangeUpdate& range) const override {
+    kernels::adamw_step(stream, rule_step(range.step, range.rule), range.values, range.gradient,
+                        range.states[0], range.states[1], range.copy);
+  }
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_adamw(const OptimizerOptions& options, const Parameters& parameters,
-                                      Allocator& allocator) {
-  return std::make_unique<AdamW>(options, parameters, allocator);
+std::unique_ptr<Optimizer> make_adamw(const OptimizerSetup& setup) {
+  return std::make_unique<AdamW>(setup);
 }
 
 }  // namespace collie

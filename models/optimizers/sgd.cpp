@@ -1,52 +1,46 @@
-#include "models/optimizers/sgd.hpp"
+// Stochastic gradient descent, the same as torch.optim.SGD. Without momentum it has no state.
+#include "kernels/sgd.hpp"
 
 #include "kernels/elementwise.hpp"
-#include "kernels/sgd.hpp"
-#include "models/host_copy.hpp"
+#include "models/optimizers/elementwise.hpp"
 
 namespace collie {
 
 namespace {
 
-class Sgd : public Optimizer {
+class Sgd final : public ElementwiseOptimizer {
  public:
-  Sgd(const OptimizerOptions& options, const Parameters& parameters, Allocator& allocator)
-      : options_(options),
-        ranges_(decay_ranges(parameters)),
-        velocity_(allocate_zeros(allocator, DType::f32, parameters.values().shape())) {}
+  explicit Sgd(const OptimizerSetup& setup)
+      : ElementwiseOptimizer(setup, *setup.options.momentum > 0.0
+                                        ? std::vector<std::string>{"momentum_buffer"}
+                                        : std::vector<std::string>{}) {}
 
-  void step(Stream& stream, const OptimizerStep& step, Parameters& parameters) override {
-    const bool has_copy = !parameters.computes().shares_buffer_with(parameters.values());
-    for (const DecayRange& range : ranges_) {
-      const kernels::SgdStep update{.learning_rate = step.learning_rate,
-                                    .momentum = options_.momentum,
-                                    .weight_decay = range.decay ? options_.weight_decay : 0.0,
-                                    .gradient_scale = step.gradient_scale};
-      Tensor values = parameters.values().rows(range.begin, range.end);
-      Tensor velocity = velocity_.rows(range.begin, range.end);
-      Tensor copy = has_copy ? parameters.computes().rows(range.begin, range.end) : Tensor();
-      const Tensor gradient = parameters.gradients().rows(range.begin, range.end);
-      kernels::sgd_step(stream, update, values, gradient, velocity, copy);
+  bool has_direction() const override { return *options().momentum > 0.0; }
+  void direction(Stream& stream, const Parameters&, std::int64_t, Tensor& out) const override {
+    for (const UpdateRange& range : ranges()) {
+      Tensor part = out.rows(range.begin, range.end);
+      kernels::cast(stream, range.of_state(state(0)), part);
     }
   }
 
-  void direction(Stream& stream, const Parameters&, std::int64_t, Tensor& out) const override {
-    kernels::cast(stream, velocity_, out);
-  }
-
-  std::vector<OptimizerState> state() override { return {{"momentum_buffer", &velocity_}}; }
-
  private:
-  OptimizerOptions options_;
-  std::vector<DecayRange> ranges_;
-  Tensor velocity_;
+  void update(Stream& stream, RangeUpdate& range) const override {
+    Tensor velocity = range.states.empty() ? Tensor() : range.states[0];
+    kernels::sgd_step(stream,
+                      {.learning_rate = range.step.learning_rate,
+                       .momentum = *options().momentum,
+                       .weight_decay = range.rule.weight_decay,
+                       .gradient_scale = range.step.gradient_scale,
+                       .dampening = range.step.step == 1 ? 0.0 : options().dampening,
+                       .nesterov = *options().nesterov},
+                      range.values, range.gradient, velocity, range.copy);
+  }
 };
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_sgd(const OptimizerOptions& options, const Parameters& parameters,
-                                    Allocator& allocator) {
-  return std::make_unique<Sgd>(options, parameters, allocator);
+std::unique_ptr<Optimizer> make_sgd(const OptimizerSetup& setup) {
+  return std::make_unique<Sgd>(setup);
 }
 
 }  // namespace collie

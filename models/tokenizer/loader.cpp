@@ -48,7 +48,8 @@ Result<JsonNode> parse_json(simdjson::dom::parser& parser, std::string_view json
 class TokenizerLoader {
  public:
   static Result<Tokenizer> load(std::string_view json, const std::string& name,
-                                std::string_view config_json, std::string_view special_map_json) {
+                                std::string_view config_json, std::string_view special_map_json,
+                                std::string_view chat_template = {}) {
     auto impl = std::make_unique<Tokenizer::Impl>();
     COLLIE_TRY_VOID(load_tokenizer(*impl, json, name));
     // tokenizer_config.json has the last word.
@@ -56,6 +57,8 @@ class TokenizerLoader {
     COLLIE_TRY_VOID(load_roles(*impl, config_json, name + ": tokenizer_config.json"));
     impl->json = json;
     impl->config_json = config_json;
+    impl->special_map_json = special_map_json;
+    impl->chat_template = chat_template;
     return Tokenizer(std::move(impl));
   }
 
@@ -112,9 +115,10 @@ Result<Tokenizer> Tokenizer::load(const fs::path& path) {
   const fs::path file = is_directory ? path / "tokenizer.json" : path;
   COLLIE_TRY(const std::string config, read_if_there(directory / "tokenizer_config.json"));
   COLLIE_TRY(const std::string special_map, read_if_there(directory / "special_tokens_map.json"));
+  COLLIE_TRY(const std::string chat_template, read_if_there(directory / "chat_template.jinja"));
   if (!is_directory || fs::exists(file, code)) {
     COLLIE_TRY(const std::string json, read_file(file));
-    return TokenizerLoader::load(json, file.string(), config, special_map);
+    return TokenizerLoader::load(json, file.string(), config, special_map, chat_template);
   }
   if (!fs::exists(path / "vocab.json", code) || !fs::exists(path / "merges.txt", code)) {
     return make_error(ErrorCode::not_found,
@@ -128,7 +132,7 @@ Result<Tokenizer> Tokenizer::load(const fs::path& path) {
                                       (path / "merges.txt").string()));
   return TokenizerLoader::load(json, path.string(),
                                config.empty() ? tok::gpt2_config_json() : std::string_view(config),
-                               special_map);
+                               special_map, chat_template);
 }
 
 Result<Tokenizer> Tokenizer::from_json(std::string_view json, const std::string& name,
@@ -146,6 +150,9 @@ Status write_file(const fs::path& path, std::string_view text) {
 
 Status Tokenizer::save(const fs::path& directory) const {
   COLLIE_TRY_VOID(write_file(directory / "tokenizer.json", impl_->json));
+  if (!impl_->chat_template.empty()) {
+    COLLIE_TRY_VOID(write_file(directory / "chat_template.jinja", impl_->chat_template));
+  }
   if (impl_->config_json.empty()) return ok_status();
   return write_file(directory / "tokenizer_config.json", impl_->config_json);
 }

@@ -141,6 +141,18 @@ std::optional<std::int32_t> Tokenizer::bos_id() const {
 std::optional<std::int32_t> Tokenizer::eos_id() const {
   return impl_->eos_id;
 }
+std::string_view Tokenizer::tokenizer_config_json() const {
+  return impl_->config_json;
+}
+
+std::string_view Tokenizer::special_tokens_map_json() const {
+  return impl_->special_map_json;
+}
+
+std::string_view Tokenizer::chat_template_jinja() const {
+  return impl_->chat_template;
+}
+
 std::optional<std::int32_t> Tokenizer::pad_id() const {
   return impl_->pad_id;
 }

@@ -48,8 +48,8 @@ class Tokenizer {
   static Result<Tokenizer> train_byte_level_bpe(std::string_view text,
                                                 const TokenizerTraining& training);
 
-  // Writes tokenizer.json and tokenizer_config.json into an existing directory: what was read,
-  // byte for byte, or what was trained.
+  // Writes tokenizer.json, tokenizer_config.json and chat_template.jinja into an existing
+  // directory: what was read, byte for byte, or what was trained.
   Status save(const std::filesystem::path& directory) const;
 
   Tokenizer(Tokenizer&&) noexcept;
@@ -72,6 +72,11 @@ class Tokenizer {
   std::optional<std::int32_t> bos_id() const;
   std::optional<std::int32_t> eos_id() const;
   std::optional<std::int32_t> pad_id() const;
+
+  // The texts of the files beside tokenizer.json; empty where there was none.
+  std::string_view tokenizer_config_json() const;
+  std::string_view special_tokens_map_json() const;
+  std::string_view chat_template_jinja() const;
 
  private:
   friend class TokenStream;

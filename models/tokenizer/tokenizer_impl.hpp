@@ -16,6 +16,8 @@ namespace collie {
 struct Tokenizer::Impl {
   std::string json;         // the tokenizer.json this was made from
   std::string config_json;  // tokenizer_config.json, or empty
+  std::string special_map_json;
+  std::string chat_template;  // chat_template.jinja, or empty
   tok::Normalizer normalizer;
   tok::PreTokenizer pre_tokenizer;
   tok::BpeModel model;

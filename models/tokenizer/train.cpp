@@ -128,7 +128,7 @@ std::string tokenizer_json(const TokenizerTraining& training,
   return out + "]}}\n";
 }
 
-std::string config_json(const TokenizerTraining& training) {
+std::string trained_config_json(const TokenizerTraining& training) {
   std::string out = R"({"tokenizer_class":"PreTrainedTokenizerFast",)"
                     R"("clean_up_tokenization_spaces":false)";
   const std::pair<std::string_view, const std::string*> roles[] = {
@@ -166,7 +166,7 @@ Result<Tokenizer> Tokenizer::train_byte_level_bpe(std::string_view text,
   const std::vector<tok::LearnedMerge> merges = tok::learn_merges(
       counter.words(byte_ids), tokens, static_cast<std::size_t>(training.vocabulary_size));
   return from_json(tokenizer_json(training, tokens, merges), "trained tokenizer",
-                   config_json(training));
+                   trained_config_json(training));
 }
 
 }  // namespace collie

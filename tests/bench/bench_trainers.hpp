@@ -215,7 +215,9 @@ class LoopTrainer {
     ++updates_;
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const double begin = now_s();
-      optimizers_[i]->step(stream_, {updates_, learning_rate, scale}, models_[i]->parameters());
+      Steps update =
+          optimizers_[i]->step(stream_, {updates_, learning_rate, scale}, models_[i]->parameters());
+      run_alone(update);
       seconds_[i].finish += now_s() - begin;
     }
   }

@@ -5,9 +5,11 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/elementwise.hpp"
+#include "models/sequence_slice.hpp"
 #include "tests/numerics/decoder_golden.hpp"
 
 namespace collie::testing {
@@ -17,6 +19,7 @@ struct GridOptions {
   std::vector<std::int64_t> cuts;  // layers where a new stage begins
   StageOptions stage;
   bool fused_backward = false;
+  int slices = 1;  // of each micro-batch in training
 };
 
 class TestGrid {
@@ -52,6 +55,7 @@ class TestGrid {
 
   // Forward of all stages; with Mode::train backward too. Returns the unscaled loss sum.
   double run(const MicroBatch& batch, Mode mode = Mode::train) {
+    if (mode == Mode::train && options_.slices > 1) return run_slices(batch);
     prepare(batch, mode);
     for (std::size_t stage = 0; stage < stages_.size(); ++stage) forward(stage);
     const double loss = states_.back()[0].loss_sum;
@@ -78,6 +82,7 @@ class TestGrid {
       const Parameters& parameters = model.parameters();
       for (int index = 0; index < parameters.count(); ++index) {
         const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+        if (!spec.trainable) continue;
         assembler.add(spec, parameters.gradient(index));
         if (spec.owned) found[spec.name].resize(static_cast<std::size_t>(spec.rows * spec.cols));
       }
@@ -122,6 +127,33 @@ class TestGrid {
     }
   }
 
+  // Forwards from the first slice to the last, backwards from the last to the first.
+  double run_slices(const MicroBatch& whole) {
+    std::vector<std::vector<std::vector<MicroBatchState>>> slices;
+    double loss = 0.0;
+    for (int index = 0; index < options_.slices; ++index) {
+      MicroBatch part = whole;
+      part.slice = {.index = index, .count = options_.slices};
+      prepare(part, Mode::train);
+      for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
+        for (std::size_t rank = 0; rank < states_[stage].size(); ++rank) {
+          stream_.submit([&] {
+            set_batch(stream_, part, index > 0 ? &slices.back()[stage][rank] : nullptr,
+                      states_[stage][rank]);
+          });
+        }
+        forward(stage);
+      }
+      loss += states_.back()[0].loss_sum;
+      slices.push_back(std::exchange(states_, {}));
+    }
+    for (; !slices.empty(); slices.pop_back()) {
+      states_ = std::move(slices.back());
+      for (std::size_t stage = stages_.size(); stage-- > 0;) backward(stage);
+    }
+    return loss;
+  }
+
   void make_caches(std::int64_t capacity) {
     for (auto& shards : stages_) {
       auto& caches = caches_.emplace_back();
@@ -156,7 +188,10 @@ class TestGrid {
     run_together(steps);
     if (options_.fused_backward) return;
     for (std::size_t rank = 0; rank < stages_[stage].size(); ++rank) {
-      stream_.submit([&] { stages_[stage][rank]->backward_weight(states_[stage][rank]); });
+      stream_.submit([&] {
+        Steps weights = stages_[stage][rank]->backward_weight(states_[stage][rank]);
+        run_alone(weights);
+      });
     }
   }
 
@@ -194,6 +229,7 @@ class TestGrid {
     for (int rank = 0; rank < options_.tp; ++rank) {
       Parameters& first = stages_.front()[static_cast<std::size_t>(rank)]->parameters();
       Parameters& last = stages_.back()[static_cast<std::size_t>(rank)]->parameters();
+      if (!last.is_trainable(last.find("head"))) return;
       Tensor embedding = first.gradient(first.find("embedding"));
       const Tensor head = last.gradient(last.find("head"));
       stream_.submit([&] { kernels::add(stream_, embedding, head, embedding); });
@@ -206,6 +242,7 @@ class TestGrid {
         Parameters& parameters = model->parameters();
         for (int index = 0; index < parameters.count(); ++index) {
           const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
+          if (!spec.trainable) continue;
           if (spec.owned && spec.gradient_group_end > 0) sum_group(shards, spec, index);
         }
       }

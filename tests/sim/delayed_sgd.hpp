@@ -31,6 +31,9 @@ struct Rule {
   const char* optimizer = "adamw";
   int warm_up = 0;  // synchronous micro-batches, in groups of one
   DType dtype = DType::f32;
+  // PipeOptim: updates between what a forward of the stage reads and its own update; null: the
+  // paper's, N - 1 - k micro-batches.
+  int (*horizon)(int s, int stages) = nullptr;
 };
 
 using Weights = std::vector<float>;
@@ -48,10 +51,11 @@ inline Weights blended(float a, const Weights& x, float b, const Weights& y) {
 
 class DelayedSgd {
  public:
-  DelayedSgd(const TinyRun& run, const Rule& rule)
+  // stages: of the model, whoever holds them.
+  DelayedSgd(const TinyRun& run, const Rule& rule, int stages)
       : run_(run), rule_(rule), stream_(inline_stream()), memory_("oracle data") {
     const ModelTraits traits = parse_model_config(tiny_config(run), "tiny").value();
-    const auto slices = partition_model(traits, run.grid.pp, tiny_sequence).value();
+    const auto slices = partition_model(traits, stages, tiny_sequence).value();
     for (const StageSlice& slice : slices) {
       Stage& stage = stages_.emplace_back();
       StageOptions options;
@@ -180,7 +184,7 @@ class DelayedSgd {
         return predicted(version_at(s, j / rule_.group * rule_.group, true), k / 2 + N - k - 1,
                          step);
       case Fix::pipe_optim:
-        return predicted(version, N - 1 - k, step);
+        return predicted(version, rule_.horizon == nullptr ? N - 1 - k : rule_.horizon(k, N), step);
       default:
         return version.weights;
     }
@@ -261,7 +265,9 @@ class DelayedSgd {
   void plain_update(Stage& stage, int s, double rate, double scale) {
     const Weights before = stage.plain;
     load(stage, before);
-    stage.optimizer->step(stream_, {stage.updates + 1, rate, scale}, stage.model->parameters());
+    Steps update =
+        stage.optimizer->step(stream_, {stage.updates + 1, rate, scale}, stage.model->parameters());
+    run_alone(update);
     if (rule_.fix != Fix::pipemare || delay(s) == 0) return;
     const double keep = std::pow(std::exp(-2.0), 1.0 / delay(s));
     const Weights moved = blended(1.0F, values_of(stage), -1.0F, before);

@@ -4,6 +4,8 @@
 #define BOOST_TEST_MODULE schedules
 #include <boost/test/unit_test.hpp>
 
+#include "actors/schedule/validate.hpp"
+#include "tests/sim/folded.hpp"
 #include "tests/sim/tiny_grid.hpp"
 
 using namespace collie;
@@ -89,6 +91,41 @@ BOOST_AUTO_TEST_CASE(two_directional_schedules_train_as_two_replicas) {
       check_same(simulate(run, 12, steps), reference(run, 2));
     }
   }
+}
+
+// R and FENCE written into programs change when, not what.
+BOOST_AUTO_TEST_CASE(recomputed_activations_are_the_same) {
+  for (const Case& wanted :
+       {Case{"1f1b", 4, 8}, Case{"zb-h1", 4, 8}, Case{"interleaved", 2, 8, 2}, Case{"zbv", 2, 8}}) {
+    BOOST_TEST_CONTEXT(wanted) {
+      TinyRun run = run_of(wanted);
+      const TinyOutcome plain = simulate(run, 11, steps);
+      run.given = with_recompute(TinyGrid(run).schedule());
+      BOOST_CHECK_EQUAL(count_of(*run.given, Verb::recompute), count_of(*run.given, Verb::forward));
+      BOOST_REQUIRE(check_schedule(*run.given).ok() && check_trainable(*run.given).ok());
+      check_same(simulate(run, 11, steps), plain);
+      run.recompute = Recompute::attention;
+      check_same(simulate(run, 11, steps), plain);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(recomputed_and_fenced_on_replicas_and_tensor_shards) {
+  TinyRun run = run_of({"zbv", 2, 4});
+  run.grid = {2, 2, 2};
+  const TinyOutcome plain = simulate(run, 14, steps);
+  run.given = with_recompute(TinyGrid(run).schedule());
+  for (auto& program : run.given->programs) {
+    const auto last = std::ranges::find(program, Verb::step, &Action::verb);
+    program.insert(last, {Verb::fence});
+    program.insert(program.begin(), {Verb::fence});
+  }
+  BOOST_REQUIRE(check_schedule(*run.given).ok() && check_trainable(*run.given).ok());
+  check_same(simulate(run, 14, steps), plain);
+  run.inline_streams = false;
+  TinyGrid grid(run);
+  auto world = make_local_world(grid.options(), grid.executors(), 2);
+  check_same(train(*world, grid, steps), plain);
 }
 
 BOOST_AUTO_TEST_CASE(with_tied_embeddings_and_other_families) {

@@ -2,6 +2,8 @@
 // that is a function of (step, row).
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +14,7 @@
 #include "actors/schedule/generators.hpp"
 #include "actors/world.hpp"
 #include "models/partition.hpp"
+#include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
 #include "runtime/file.hpp"
 
@@ -28,6 +31,7 @@ struct TinyRun {
   int warm_up_steps = 0;  // synchronous updates, where the schedule takes a number
   int group = 0;          // micro-batches of an update, where the schedule takes a number
   int micro_batches = 4;  // per replica
+  int slices = 1;         // of a micro-batch along the sequence
   std::int64_t rows = 1;  // of a micro-batch
   std::string family = "llama";
   int layers = 4;
@@ -39,6 +43,14 @@ struct TinyRun {
   int credit = 0;   // of each link; 0: the schedule's
   int depth = 2;
   Recompute recompute = Recompute::none;
+  double clip_norm = 0.5;
+  bool post_validates = false;
+  UpdateInBackward in_backward = UpdateInBackward::no;
+  bool master_weights = true;
+  Rounding rounding = Rounding::nearest;
+  int zero = 0;                               // see Sharding
+  std::shared_ptr<const Loss> loss = {};      // instead of cross entropy
+  std::shared_ptr<const Tuning> tuning = {};  // null: all parameters are trained
 };
 
 inline Json tiny_config(const TinyRun& run) {
@@ -64,6 +76,7 @@ inline MicroBatch tiny_batch(Allocator& memory, std::int64_t step, int row, std:
   MicroBatch batch;
   batch.rows = rows;
   batch.sequence = tiny_sequence;
+  batch.first_row = step * 1000 + row;
   const std::int64_t tokens = rows * tiny_sequence;
   batch.ids_t = allocate_tensor(memory, DType::i32, {tokens});
   batch.labels_t = allocate_tensor(memory, DType::i32, {tokens});
@@ -78,6 +91,18 @@ inline MicroBatch tiny_batch(Allocator& memory, std::int64_t step, int row, std:
     batch.positions_t.mutable_data<std::int32_t>()[t] =
         static_cast<std::int32_t>(t % tiny_sequence % 6);
     batch.valid_tokens += ignored ? 0 : 1;
+  }
+  return batch;
+}
+
+// The first tokens of each document of the batch become those of a tuning method.
+inline MicroBatch with_virtual_tokens(MicroBatch batch, std::int64_t count) {
+  for (std::int64_t t = 0; t < batch.ids_t.element_count(); ++t) {
+    if (batch.positions_t.data<std::int32_t>()[t] >= count) continue;
+    std::int32_t& label = batch.labels_t.mutable_data<std::int32_t>()[t];
+    batch.ids_t.mutable_data<std::int32_t>()[t] = virtual_token_id;
+    batch.valid_tokens -= label == ignored_label ? 0 : 1;
+    label = ignored_label;
   }
   return batch;
 }
@@ -101,8 +126,11 @@ class TinyGrid {
     options.grid = grid_;
     options.schedule = schedule_;
     options.depth = run_.depth;
+    options.post_validates = run_.post_validates;
     options.batches = [this](Mode, std::int64_t step, int replica, int micro_batch) {
-      return tiny_batch(memory_, step, replica * micro_batches() + micro_batch, run_.rows);
+      return with_virtual_tokens(
+          tiny_batch(memory_, step, replica * micro_batches() + micro_batch, run_.rows),
+          run_.tuning ? run_.tuning->tokens_before() : 0);
     };
     return options;
   }
@@ -113,6 +141,7 @@ class TinyGrid {
   }
   const TinyRun& run() const { return run_; }
   const Schedule& schedule() const { return schedule_; }
+  const ModelTraits& traits() const { return traits_; }
   const Grid& grid() const { return grid_; }  // of stages and replicas: see hosting.hpp
   // Of one replica of it: a bidirectional schedule makes two of a run's.
   int micro_batches() const { return run_.micro_batches / schedule_.placement.directions(); }
@@ -123,6 +152,7 @@ class TinyGrid {
                                                               .micro_batches = run_.micro_batches,
                                                               .chunks = run_.chunks,
                                                               .group = run_.group,
+                                                              .slices = run_.slices,
                                                               .warm_up_steps = run_.warm_up_steps});
     COLLIE_CHECK(schedule.ok(), "{}", schedule.error().message);
     schedule_ = run_.given ? *run_.given : std::move(schedule).value();
@@ -139,11 +169,18 @@ class TinyGrid {
     options.slice.tp_size = grid_.tp;
     options.stage.compute_dtype = run_.dtype;
     options.stage.recompute = run_.recompute;
+    options.stage.loss = run_.loss;
+    options.stage.update_in_backward = run_.in_backward;
+    options.stage.master_weights = run_.master_weights;
+    options.stage.tuning = run_.tuning;
     options.stream.inline_execution = run_.inline_streams;
     options.stream.threads = run_.threads;
     options.optimizer.name = run_.optimizer;
     options.optimizer.weight_decay = 0.1;
+    options.optimizer.rounding = run_.rounding;
+    options.seed = 11;
     options.delay = delay_options(schedule_, options.self.stage);
+    options.zero = run_.zero;
     streams.assign(index, options);
     auto made = ModelExecutor::create(traits_, std::move(options));
     COLLIE_CHECK(made.ok(), "{}", made.error().message);
@@ -166,24 +203,43 @@ struct TinyOutcome {
   std::vector<double> losses;
   std::vector<double> norms;
   std::uint64_t hash = 0;
+  int rollbacks = 0;
+  int overlaps = 0;  // steps that one rank began before another had ended the step before
 };
+
+inline RoundRequest tiny_request(const TinyGrid& grid, int step) {
+  RoundRequest request;
+  request.step = step;
+  request.micro_batches = grid.micro_batches();
+  request.learning_rate = 1e-2;
+  request.clip_norm = grid.run().clip_norm;
+  request.want_hash = true;
+  request.want_trace = true;
+  return request;
+}
+
+inline bool begins_before_end_of(const Trace& before, const Trace& trace) {
+  double begin_s = std::numeric_limits<double>::infinity(), end_s = 0.0;
+  for (const auto& rank : trace) begin_s = std::min(begin_s, rank.front().begin_s);
+  for (const auto& rank : before) end_s = std::max(end_s, rank.back().end_s);
+  return begin_s < end_s;
+}
 
 // Every step's trace must follow the schedule.
 inline TinyOutcome train(World& world, const TinyGrid& grid, int steps) {
   TinyOutcome outcome;
+  Trace before;
   for (int step = 0; step < steps; ++step) {
-    RoundRequest request;
-    request.step = step;
-    request.micro_batches = grid.micro_batches();
-    request.learning_rate = 1e-2;
-    request.clip_norm = 0.5;
-    request.want_hash = true;
-    request.want_trace = true;
-    Result<RoundOutcome> round = world.round(request);
+    std::optional<RoundRequest> next;
+    if (step + 1 < steps) next = tiny_request(grid, step + 1);
+    Result<RoundOutcome> round = world.round(tiny_request(grid, step), next);
     COLLIE_CHECK(round.ok(), "{}", round.error().message);
     const Trace trace = rank_traces(grid.grid(), grid.schedule(), round->trace);
     const Status followed = check_conformance(grid.schedule(), trace);
     COLLIE_CHECK(followed.ok(), "{}", followed.error().message);
+    if (step > 0) outcome.overlaps += begins_before_end_of(before, trace) ? 1 : 0;
+    before = trace;
+    outcome.rollbacks += round->rollbacks;
     outcome.losses.push_back(round->loss);
     outcome.norms.push_back(round->gradient_norm);
     outcome.hash = round->parameter_hash;

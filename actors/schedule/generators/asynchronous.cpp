@@ -80,13 +80,11 @@ Asynchronous stashing(int group, Correction correction) {
 
 // Narayanan et al. 2019, section 3.3: weight stashing.
 Result<Schedule> pipedream(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("pipedream", options, {.group = true}));
   return without_flush("pipedream", options, stashing(group_or(options, 1), Correction::none));
 }
 
 // Narayanan et al. 2019, section 3.3: vertical sync, one version on the whole way of a micro-batch.
 Result<Schedule> pipedream_vsync(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("pipedream-vsync", options, {}));
   return without_flush("pipedream-vsync", options,
                        {.versions = {.forward = VersionRule::vertical},
                         .contract = {.staleness = "S-1", .versions = "S"}});
@@ -95,7 +93,6 @@ Result<Schedule> pipedream_vsync(const GeneratorOptions& options) {
 // Narayanan et al. 2021, section 3.1: double-buffered weights. Groups of `ranks` micro-batches or
 // more: then a stage has made the version before last when it starts a group.
 Result<Schedule> pipedream_2bw(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("pipedream-2bw", options, {.group = true}));
   const int group = group_or(options, options.ranks);
   if (group < options.ranks) {
     return make_error(ErrorCode::invalid_config,
@@ -114,7 +111,6 @@ Result<Schedule> pipedream_2bw(const GeneratorOptions& options) {
 // is two micro-batches ahead of the next one. T1 (learning rate by staleness), T2 (discrepancy
 // correction) and T3 (synchronous warm-up) are the correction's.
 Result<Schedule> pipemare(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("pipemare", options, {.group = true, .warm_up_steps = true}));
   const int group = group_or(options, 1);
   if (options.warm_up_steps > options.micro_batches / group) {
     return make_error(ErrorCode::invalid_config,
@@ -133,7 +129,6 @@ Result<Schedule> pipemare(const GeneratorOptions& options) {
 
 // Chen et al. 2018, section 4: weights predicted from the velocity, for forwards and backwards.
 Result<Schedule> spectrain(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("spectrain", options, {.group = true}));
   return without_flush("spectrain", options,
                        one_version(group_or(options, 1), VersionRule::predicted,
                                    VersionRule::predicted, Correction::spec_train));
@@ -142,7 +137,6 @@ Result<Schedule> spectrain(const GeneratorOptions& options) {
 // Guan et al. 2019, section 3: prediction along Adam's direction, made by the first micro-batch of
 // each mini-batch for all of it.
 Result<Schedule> xpipe(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("xpipe", options, {.group = true}));
   return without_flush("xpipe", options,
                        one_version(group_or(options, options.ranks), VersionRule::predicted,
                                    VersionRule::predicted, Correction::xpipe));
@@ -151,7 +145,6 @@ Result<Schedule> xpipe(const GeneratorOptions& options) {
 // Guan et al. 2023, section 3: forwards predict along the optimizer's own direction as far as the
 // weights will have moved when the backward comes, which reads the latest.
 Result<Schedule> pipeoptim(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("pipeoptim", options, {.group = true}));
   return without_flush("pipeoptim", options,
                        one_version(group_or(options, 1), VersionRule::predicted,
                                    VersionRule::latest, Correction::pipe_optim));
@@ -160,7 +153,6 @@ Result<Schedule> pipeoptim(const GeneratorOptions& options) {
 // Ajanthan et al. 2025: PipeDream's order and stashing, with Nesterov's look-ahead as the delay
 // correction.
 Result<Schedule> nesterov(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("nesterov", options, {.group = true}));
   return without_flush("nesterov", options,
                        stashing(group_or(options, 1), Correction::nesterov_delay));
 }
@@ -168,7 +160,6 @@ Result<Schedule> nesterov(const GeneratorOptions& options) {
 // PACI 2026: each stage steps by itself every `group` micro-batches (as many as ranks, usually) and
 // keeps no versions; one update at most then comes between a forward and its backward.
 Result<Schedule> paci(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("paci", options, {.group = true}));
   return without_flush("paci", options,
                        one_version(group_or(options, options.ranks), VersionRule::latest,
                                    VersionRule::latest, Correction::none));

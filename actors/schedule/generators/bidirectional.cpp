@@ -26,7 +26,6 @@ Status check_even(std::string_view name, const GeneratorOptions& options) {
 // DeepSeek-V3 technical report 2024, section 3.2.1, and deepseek-ai/DualPipe, dualpipe.py.
 // Direction 1 runs the second half of the micro-batches up the ranks.
 Result<Schedule> dualpipe(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("dualpipe", options, {.chunks = 2}));
   COLLIE_TRY_VOID(check_even("dualpipe", options));
   const int ranks = options.ranks;
   const int half_count = options.micro_batches / 2;
@@ -57,7 +56,6 @@ Result<Schedule> dualpipe(const GeneratorOptions& options) {
 // Li and Hoefler 2021, section 3.2: units of `ranks` micro-batches, half of them in each direction,
 // every action in a slot of its own; units follow each other directly. The last unit may be short.
 Result<Schedule> chimera(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("chimera", options, {.chunks = 2}));
   COLLIE_TRY_VOID(check_even("chimera", options));
   const int ranks = options.ranks;
   const int half_count = options.micro_batches / 2;

@@ -28,41 +28,6 @@ inline Schedule with_steps(Schedule schedule) {
   return schedule;
 }
 
-// The optional arguments that a schedule takes. One that it does not take may be left out or be
-// what the schedule has anyway.
-struct Takes {
-  int chunks = 1;  // per rank, both directions counted; 0: any number
-  bool group = false;
-  bool slices = false;
-  bool warm_up_steps = false;
-};
-
-// An error that names the first argument that was given in vain.
-inline Status check_takes(std::string_view name, const GeneratorOptions& options, Takes takes) {
-  if (takes.chunks != 0 && options.chunks != 0 && options.chunks != takes.chunks) {
-    return make_error(ErrorCode::invalid_config,
-                      "schedule {} has {} chunk{} per rank, not {}; leave chunks out", name,
-                      takes.chunks, takes.chunks == 1 ? "" : "s", options.chunks);
-  }
-  if (!takes.group && options.group != 0) {
-    return make_error(ErrorCode::invalid_config,
-                      "schedule {} has no groups of micro-batches; leave group out", name);
-  }
-  if (!takes.slices && options.slices != 1) {
-    return make_error(ErrorCode::invalid_config,
-                      "schedule {} does not cut micro-batches along the sequence; leave slices out "
-                      "or use seq1f1b",
-                      name);
-  }
-  if (!takes.warm_up_steps && options.warm_up_steps != 0) {
-    return make_error(ErrorCode::invalid_config,
-                      "schedule {} has no synchronous warm-up; leave warm_up_steps out or use "
-                      "pipemare",
-                      name);
-  }
-  return ok_status();
-}
-
 // warm_up forwards, then a forward and a backward in turn, then the backwards that are left.
 // forward_at(k) and backward_at(k): the k-th of `count` actions of each kind.
 template <class ForwardAt, class BackwardAt>

@@ -14,7 +14,6 @@ namespace {
 
 Status check_options(std::string_view name, const GeneratorOptions& options) {
   COLLIE_TRY_VOID(check_planning_options(name, options));
-  COLLIE_TRY_VOID(check_takes(name, options, {.chunks = 2}));
   const std::int64_t periods = std::int64_t{options.ranks} + options.micro_batches;
   if (options.ranks * periods <= static_cast<std::int64_t>(limits::schedule_units_max / 2)) {
     return ok_status();

@@ -35,7 +35,6 @@ Result<InterleavedTable> InterleavedTable::make(std::string_view name,
 // Narayanan et al. 2021 (SC), section 2.2, with Megatron-LM's warm-up, groups of any size and a
 // short last one.
 Result<Schedule> interleaved(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("interleaved", options, {.chunks = 0, .group = true}));
   COLLIE_TRY(const InterleavedTable table, InterleavedTable::make("interleaved", options));
   const Placement placement = Placement::looped(options.ranks, table.chunks());
   Schedule schedule = empty_schedule("interleaved", placement, options.micro_batches);
@@ -52,7 +51,6 @@ Result<Schedule> interleaved(const GeneratorOptions& options) {
 // Lamy-Poirier 2023, section 3 (breadth-first): every chunk runs all micro-batches before the next
 // one, so a chunk's weights are gathered and its gradients reduced once per step.
 Result<Schedule> looped_bfs(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("looped-bfs", options, {.chunks = 0}));
   const int chunks = options.chunks == 0 ? 2 : options.chunks;
   const int count = options.micro_batches;
   if (chunks < 2) {

@@ -7,7 +7,6 @@ namespace collie {
 // slice to its last and backwards from its last to its first, because under causal attention later
 // slices add to the gradients of earlier keys and values. One slice is 1F1B.
 Result<Schedule> seq1f1b(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("seq1f1b", options, {.slices = true}));
   const int slices = options.slices;
   Schedule schedule =
       empty_schedule("seq1f1b", Placement::linear(options.ranks), options.micro_batches);

@@ -262,7 +262,6 @@ void improve(Plan& best, const GeneratorOptions& options, double memory_cap, Cho
 
 Result<Schedule> zbv_greedy(const GeneratorOptions& options) {
   COLLIE_TRY_VOID(check_planning_options("zbv-greedy", options));
-  COLLIE_TRY_VOID(check_takes("zbv-greedy", options, {.chunks = 2}));
   const double usual = options.ranks * options.activation;
   const double cap = options.memory_cap > 0.0 ? options.memory_cap : usual;
   Plan best{empty_schedule("zbv-greedy", Placement::wave(options.ranks, 2), options.micro_batches)};

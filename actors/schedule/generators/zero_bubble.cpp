@@ -39,20 +39,17 @@ Schedule handcrafted(std::string_view name, const GeneratorOptions& options, int
 
 // Qi et al. 2024 (Zero Bubble), section 2.1: 1F1B's warm-up and memory, a third of its bubble.
 Result<Schedule> zb_h1(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("zb-h1", options, {}));
   return handcrafted("zb-h1", options, 1);
 }
 
 // Qi et al. 2024 (Zero Bubble), section 2.2: no bubble within a rank's span.
 Result<Schedule> zb_h2(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("zb-h2", options, {}));
   return handcrafted("zb-h2", options, 2);
 }
 
 // ZB-1P's split on interleaved 1F1B's table (ScheduleInterleavedZeroBubble of
 // torch.distributed.pipelining): half of its skew between ranks, so 1F1B's memory.
 Result<Schedule> interleaved_zb(const GeneratorOptions& options) {
-  COLLIE_TRY_VOID(check_takes("interleaved-zb", options, {.chunks = 0, .group = true}));
   COLLIE_TRY(const InterleavedTable table, InterleavedTable::make("interleaved-zb", options));
   const Placement placement = Placement::looped(options.ranks, table.chunks());
   Schedule schedule = empty_schedule("interleaved-zb", placement, options.micro_batches);

@@ -245,7 +245,6 @@ Result<Schedule> planned(std::string_view name, const GeneratorOptions& options,
 Result<Schedule> with_own_cap(std::string_view name, const GeneratorOptions& options,
                               double micro_batches) {
   COLLIE_TRY_VOID(check_planning_options(name, options));
-  COLLIE_TRY_VOID(check_takes(name, options, {}));
   const double cap = micro_batches * options.activation;
   if (options.memory_cap > 0.0 && rounded_up(options.memory_cap) < cap) {
     return make_error(
@@ -261,7 +260,6 @@ Result<Schedule> with_own_cap(std::string_view name, const GeneratorOptions& opt
 
 Result<Schedule> zb_auto(const GeneratorOptions& options) {
   COLLIE_TRY_VOID(check_planning_options("zb-auto", options));
-  COLLIE_TRY_VOID(check_takes("zb-auto", options, {}));
   const double usual = options.ranks * options.activation;
   return planned("zb-auto", options, options.memory_cap > 0.0 ? options.memory_cap : usual);
 }

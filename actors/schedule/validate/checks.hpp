@@ -51,6 +51,8 @@ Found progress(const Subject& subject, const ValidationOptions& options);
 // What each unit read and which update of its stage it entered; -1: not (yet).
 struct UnitVersions {
   int forward = -1, backward = -1, update = -1;
+  int prediction = -1;  // the number of the PREDICT whose weights the forward read
+  bool is_recomputed = false;
 };
 struct VersionWalk {
   std::vector<UnitVersions> units;    // by unit_key

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "actors/schedule/expression.hpp"
+#include "actors/schedule/horizons.hpp"
 #include "actors/schedule/validate/checks.hpp"
 
 namespace collie::checks {
@@ -98,6 +99,21 @@ class Proof {
       check_range(stage, mb, "mismatch", unit.backward - unit.forward, bounds.mismatch);
     });
     if (!schedule_.contract.synchronous) check_sequence(stage, bounds);
+    check_horizons(stage, bounds);
+  }
+
+  // Of the PREDICTs that name one.
+  void check_horizons(int stage, const Bounds& bounds) {
+    const Horizons wanted = prediction_horizons(schedule_, stage, bounds.staleness);
+    const int rank = schedule_.placement.rank_of(stage);
+    for (const Action& action : schedule_.programs[index_of(rank)]) {
+      if (action.verb != Verb::predict || action.stage != stage) continue;
+      if (action.micro_batch == 0 || action.micro_batch == wanted.forward) continue;
+      report(Invariant::version_consistency,
+             "rank {} does {}, {} updates ahead, but by the schedule's correction forwards of "
+             "stage {} are predicted {} ahead: write PREDICT{}",
+             rank, to_string(action), action.micro_batch, stage, wanted.forward, stage);
+    }
   }
 
   void check_range(int stage, int mb, std::string_view what, int value, int most) {

@@ -17,14 +17,24 @@ struct Peak {
   int position = 0;  // of the forward that makes it
 };
 
-Peak peak_of(const std::vector<Action>& program) {
+// A forward whose unit has an R keeps its input alone: there the R makes the activation.
+Peak peak_of(const Subject& subject, const std::vector<Action>& program) {
+  std::vector<bool> is_recomputed;
+  if (std::ranges::count(program, Verb::recompute, &Action::verb) > 0) {
+    is_recomputed.resize(subject.index.unit_count());
+    for (const Action& action : program) {
+      if (action.verb == Verb::recompute) is_recomputed[subject.index.unit_key(action)] = true;
+    }
+  }
   Peak peak;
   int held = 0;
   for (std::size_t i = 0; i < program.size(); ++i) {
-    if (program[i].verb == Verb::forward && ++held > peak.units) {
-      peak = {held, static_cast<int>(i)};
-    }
-    if (makes_weight_gradient(program[i].verb)) --held;
+    const Action& action = program[i];
+    const bool makes = action.verb == Verb::recompute ||
+                       (action.verb == Verb::forward &&
+                        (is_recomputed.empty() || !is_recomputed[subject.index.unit_key(action)]));
+    if (makes && ++held > peak.units) peak = {held, static_cast<int>(i)};
+    if (makes_weight_gradient(action.verb)) --held;
   }
   return peak;
 }
@@ -40,7 +50,7 @@ Found memory(const Subject& subject, const ValidationOptions& options, Validatio
       result.peak_activations.push_back(share(schedule, rank));  // nothing is kept for a backward
       continue;
     }
-    const Peak peak = peak_of(schedule.programs[at_rank]);
+    const Peak peak = peak_of(subject, schedule.programs[at_rank]);
     const double amount = peak.units * share(schedule, rank);
     result.peak_activations.push_back(amount);
     // Sums of shares like 1/3 are not exact.

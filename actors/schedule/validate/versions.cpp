@@ -15,6 +15,9 @@ struct Chunk {
   int steps = 0;
   int last_forward = 0;
   bool has_pins = false;
+  bool predicts = false;                // PREDICTs are written for it
+  int predictions = 0;                  // PREDICTs so far
+  int predicted = 0;                    // the version that the last of them carried on
   std::vector<int> last_reader = {-1};  // by version: position
   std::vector<int> users = {0};         // by version: micro-batches between forward and backward
   std::vector<char> is_pinned = {0};    // by version
@@ -34,6 +37,7 @@ class Walk {
   VersionWalk run() {
     for_each_action([&](const Action& action) {
       if (action.verb == Verb::pin) chunk_of(action).has_pins = true;
+      if (action.verb == Verb::predict) chunk_of(action).predicts = true;
     });
     for_each_action([&](const Action& action) { read(action); });
     for (std::size_t i = 0; i < chunks_.size(); ++i) check_leaks(i);
@@ -90,6 +94,9 @@ class Walk {
         chunk.users.push_back(0);
         chunk.is_pinned.push_back(0);
         break;
+      case Verb::predict:
+        predict(action, chunk);
+        break;
       case Verb::pin:
         pin(action, chunk);
         break;
@@ -101,16 +108,45 @@ class Walk {
     }
     if (makes_input_gradient(action.verb)) {
       UnitVersions& unit = unit_of(action);
-      unit.backward = version_read(schedule_.versions.backward, schedule_, action.micro_batch,
-                                   chunk.steps, unit.forward);
-      use(action, chunk, unit.backward);
+      unit.backward = version_of(schedule_.versions.backward, action, chunk, unit.forward);
+      if (!is_predicted(schedule_.versions.backward, chunk)) use(action, chunk, unit.backward);
     }
     if (makes_weight_gradient(action.verb)) unit_of(action).update = chunk.steps;
   }
 
+  // Whether what is read by the rule is made by PREDICTs, beside the versions.
+  static bool is_predicted(VersionRule rule, const Chunk& chunk) {
+    return rule == VersionRule::predicted && chunk.predicts;
+  }
+
+  int version_of(VersionRule rule, const Action& action, const Chunk& chunk, int of_forward) {
+    if (!is_predicted(rule, chunk)) {
+      return version_read(rule, schedule_, action.micro_batch, chunk.steps, of_forward);
+    }
+    if (chunk.predictions == 0) {
+      report(Invariant::lifetime,
+             "{} and reads predicted weights of stage {}, but no PREDICT{} comes before: put one "
+             "there",
+             here(), action.stage, action.stage);
+    }
+    return chunk.predicted;
+  }
+
+  void predict(const Action& action, Chunk& chunk) {
+    const Versions& versions = schedule_.versions;
+    if (versions.forward != VersionRule::predicted && versions.backward != VersionRule::predicted) {
+      report(Invariant::lifetime,
+             "{}, but nothing reads predicted weights: say versions forward=predicted "
+             "backward=latest correction=pipe-optim, or remove it",
+             here());
+    }
+    chunk.predicted = chunk.steps;
+    ++chunk.predictions;
+    use(action, chunk, chunk.steps);
+  }
+
   void read_forward(const Action& action, Chunk& chunk) {
-    const int version = version_read(schedule_.versions.forward, schedule_, action.micro_batch,
-                                     chunk.steps, chunk.steps);
+    const int version = version_of(schedule_.versions.forward, action, chunk, chunk.steps);
     if (version < chunk.last_forward) {
       report(Invariant::version_window,
              "{} and reads version {} of stage {}, older than version {}, which a forward before "
@@ -119,11 +155,31 @@ class Walk {
     }
     chunk.last_forward = std::max(chunk.last_forward, version);
     unit_of(action).forward = version;
-    use(action, chunk, version);
+    unit_of(action).prediction = chunk.predictions;
+    if (!is_predicted(schedule_.versions.forward, chunk)) use(action, chunk, version);
   }
 
   void read_recompute(const Action& action, Chunk& chunk) {
-    const int forward = unit_of(action).forward;
+    UnitVersions& unit = unit_of(action);
+    if (unit.is_recomputed) {
+      report(Invariant::recompute, "{}, and not for the first time: remove one", here());
+    }
+    unit.is_recomputed = true;
+    if (is_predicted(schedule_.versions.forward, chunk)) {
+      if (unit.prediction == chunk.predictions) return;
+      report(Invariant::recompute,
+             "{}, but a PREDICT{} came after its forward: the activations would differ; recompute "
+             "before it",
+             here(), action.stage);
+      return;
+    }
+    if (schedule_.versions.correction == Correction::xpipe) {
+      report(Invariant::recompute,
+             "{}, but xpipe predicts once for all micro-batches of an update, so that the weights "
+             "of its forward may be gone: write PREDICT{} where they are predicted, or remove it",
+             here(), action.stage);
+    }
+    const int forward = unit.forward;
     const int version = version_read(schedule_.versions.backward, schedule_, action.micro_batch,
                                      chunk.steps, forward);
     if (version != forward) {
@@ -189,12 +245,12 @@ class Walk {
     const UnitVersions* unit = has_micro_batch(action.verb) ? &unit_of(action) : nullptr;
     if (action.verb == Verb::forward) {
       // An own copy is kept for a backward that reads it, unless that reads the latest anyway.
-      if (unit->backward == unit->forward) hold(chunk, unit->forward);
+      if (holds_version(*unit, chunk)) hold(chunk, unit->forward);
       finish_reader(chunk, unit->forward);
     }
     if (action.verb == Verb::recompute) finish_reader(chunk, unit->forward);
     if (makes_input_gradient(action.verb)) {
-      if (unit->backward == unit->forward) let_go(chunk, unit->forward);
+      if (holds_version(*unit, chunk)) let_go(chunk, unit->forward);
       finish_reader(chunk, unit->backward);
     }
     if (action.verb == Verb::step) step(chunk);
@@ -205,6 +261,11 @@ class Walk {
     const int alive = chunk.has_pins ? chunk.pinned + extra : chunk.alive;
     stage.versions = std::max(stage.versions, alive);
     stage.versions_in_use = std::max(stage.versions_in_use, chunk.in_use);
+  }
+
+  // What PREDICT made is beside the versions.
+  bool holds_version(const UnitVersions& unit, const Chunk& chunk) const {
+    return unit.backward == unit.forward && !is_predicted(schedule_.versions.forward, chunk);
   }
 
   void count_pin(const Action& action, Chunk& chunk) {

@@ -39,6 +39,19 @@ BOOST_AUTO_TEST_CASE(horizons_are_the_papers) {
   BOOST_CHECK(!delay_options(made("spectrain", 4), 1).once_per_group);
 }
 
+BOOST_AUTO_TEST_CASE(pipeoptim_reaches_as_far_as_the_contract_is_stale) {
+  Schedule schedule = made("pipeoptim", 4);
+  schedule.placement = Placement::wave(2, 2);
+  schedule.contract.staleness = "ceil((S-1-s)/2)";
+  BOOST_CHECK((horizons(schedule) == Horizons{{2, 0}, {1, 0}, {1, 0}, {0, 0}}));
+  BOOST_CHECK(!delay_options(schedule, 1).at_places);
+  schedule.programs[1].push_back({Verb::predict, 1});
+  BOOST_CHECK(delay_options(schedule, 1).at_places);
+  BOOST_CHECK(!delay_options(schedule, 1).backwards_read_predictions);
+  BOOST_CHECK(!delay_options(schedule, 2).at_places);
+  BOOST_CHECK(delay_options(made("spectrain", 4), 1).backwards_read_predictions);
+}
+
 BOOST_AUTO_TEST_CASE(pipemare_has_the_delays_of_the_contract) {
   const Schedule schedule = made("pipemare", 4, 0, 2);
   for (int stage = 0; stage < 4; ++stage) {

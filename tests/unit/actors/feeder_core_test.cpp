@@ -58,3 +58,27 @@ BOOST_AUTO_TEST_CASE(a_round_without_labels_weighs_nothing) {
   const auto& tokens = std::get<Tokens>(std::get<Send>(commands.back()).message);
   BOOST_CHECK_EQUAL(tokens.batch.loss_scale, 0.0F);
 }
+
+// A slice has a number of its own and the weight of its micro-batch; an evaluation is not cut.
+BOOST_AUTO_TEST_CASE(slices_are_units_of_their_own) {
+  FeederCore feeder(1, 0, {1, 1, 1}, batch_of, 0, 2);
+  const Commands commands = round_of(feeder, 1, 3);
+  Commands heard = commands;
+  BOOST_CHECK_EQUAL(told(heard),
+                    "round_data 0 -> trainer, tokens 0 -> 0.0.0, tokens 1 -> 0.0.0, "
+                    "tokens 2 -> 0.0.0, tokens 3 -> 0.0.0, tokens 4 -> 0.0.0, tokens 5 -> 0.0.0");
+  const auto& data = std::get<RoundData>(std::get<Send>(commands.front()).message);
+  BOOST_CHECK_EQUAL(data.valid_tokens, 0 + 1 + 2);
+  for (std::size_t unit = 0; unit < 6; ++unit) {
+    const auto& tokens = std::get<Tokens>(std::get<Send>(commands[1 + unit]).message);
+    BOOST_CHECK_EQUAL(tokens.batch.slice.index, static_cast<int>(unit % 2));
+    BOOST_CHECK_EQUAL(tokens.batch.slice.count, 2);
+    BOOST_CHECK_EQUAL(tokens.batch.valid_tokens, static_cast<std::int64_t>(unit / 2));
+    BOOST_CHECK_EQUAL(tokens.batch.loss_scale, 1.0F / 3.0F);
+  }
+  Commands evaluation;
+  feeder.receive(BeginRound{{1, 0, 2, 0}, Mode::evaluate, 1, 0}, evaluation);
+  const auto& whole = std::get<Tokens>(std::get<Send>(evaluation.back()).message);
+  BOOST_CHECK_EQUAL(whole.batch.slice.count, 1);
+  BOOST_CHECK_EQUAL(told(evaluation), "round_data 0 -> trainer, tokens 0 -> 0.0.0");
+}

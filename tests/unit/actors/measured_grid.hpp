@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "actors/run_setup.hpp"
+#include "actors/turn_updates.hpp"
 #include "actors/world.hpp"
 
 namespace collie::testing {
@@ -48,10 +49,12 @@ class MeasuredGrid {
       request.step = step_++;
       request.micro_batches = static_cast<int>(config_.train.accumulation);
       request.learning_rate = 1e-3;
+      request.clip_norm = config_.train.clip_norm;
       Result<RoundOutcome> outcome = world_->round(request);
       COLLIE_CHECK(outcome.ok(), "{}", outcome.error().message);
     }
   }
+  ModelExecutor& executor(int shard) const { return *executors_[static_cast<std::size_t>(shard)]; }
   MemoryUse memory_of(int shard) const {
     return executors_[static_cast<std::size_t>(shard)]->stream().allocator().use();
   }
@@ -83,6 +86,11 @@ class MeasuredGrid {
     options.slice = slice_of(setup_, options.self);
     options.stage.compute_dtype = config_.model.dtype;
     options.stage.recompute = setup_.recompute;
+    options.stage.tuning = setup_.tuning;
+    options.stage.master_weights = config_.model.master_weights;
+    options.stage.update_in_backward = choose_update_in_backward(config_, setup_).value();
+    options.optimizer = config_.train.optimizer;
+    options.zero = static_cast<int>(config_.train.zero);
     options.stream.threads = setup_.threads;
     streams.assign(index, options);
     auto made = ModelExecutor::create(setup_.traits, std::move(options));

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "actors/metrics_log.hpp"
 #include "models/traits.hpp"
+#include "runtime/file.hpp"
 
 using namespace collie;
 
@@ -22,6 +24,12 @@ struct Folder {
     std::filesystem::create_directories(path);
   }
   ~Folder() { std::filesystem::remove_all(path); }
+
+  RunConfig config() const {
+    RunConfig config;
+    config.output.directory = path;
+    return config;
+  }
 };
 
 std::vector<Json> lines_of(const std::string& path) {
@@ -43,9 +51,9 @@ BOOST_AUTO_TEST_CASE(every_event_is_one_line_that_reads_back) {
   const Folder folder;
   const std::string path = folder.path + "/metrics.jsonl";
   {
-    auto log = MetricsLog::open(path, LineMode::append).value();
-    RunConfig config;
+    RunConfig config = folder.config();
     config.name = "a \"quoted\"\nname";
+    auto log = MetricsLog::open(config, 1).value();
     ModelTraits traits;
     traits.family = "llama";
     RunInfo info{config, traits};
@@ -77,34 +85,64 @@ BOOST_AUTO_TEST_CASE(every_event_is_one_line_that_reads_back) {
 
 BOOST_AUTO_TEST_CASE(a_resumed_run_appends) {
   const Folder folder;
-  const std::string path = folder.path + "/metrics.jsonl";
+  RunConfig config = folder.config();
+  config.output.monitors = {"csv", "tensorboard"};
   StepEvent step;
   for (std::int64_t session = 1; session <= 2; ++session) {
-    auto log = MetricsLog::open(path, LineMode::append).value();
+    auto log = MetricsLog::open(config, 1).value();
     step.step = session;
     log->on_step(step);
+    log->on_end({});
+    BOOST_TEST(log->status().ok());
   }
-  BOOST_TEST(lines_of(path).size() == 2U);
-  MetricsLog::open(path, LineMode::replace).value()->on_step(step);
-  BOOST_TEST(lines_of(path).size() == 1U);
+  BOOST_TEST(lines_of(folder.path + "/metrics.jsonl").size() == 4U);
+  const std::string csv = read_file(folder.path + "/metrics.csv", 1 << 20).value();
+  BOOST_TEST(csv.find("\n1,") == std::string::npos);  // the second session began with step 1
+  BOOST_TEST(csv.find("\n2,") != std::string::npos);
+  BOOST_TEST(list_directory(folder.path + "/tensorboard").value().size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(steps_tell_of_the_machine_and_of_each_device) {
+  const Folder folder;
+  RunConfig config = folder.config();
+  config.grid.dp = 2;
+  config.grid.pp = 4;
+  StepEvent step;
+  step.tokens_per_s = 800.0;
+  MetricsLog::open(config, 1).value()->on_step(step);
+  const Json line = lines_of(folder.path + "/metrics.jsonl").front();
+  BOOST_TEST(line["tokens_per_s_per_device"].get<double>() == 100.0);
+  BOOST_TEST(line["host_resident_bytes"].get<std::int64_t>() > 1'000'000);
+  BOOST_TEST(!std::filesystem::exists(folder.path + "/metrics.csv"));
+  BOOST_TEST(!std::filesystem::exists(folder.path + "/tensorboard"));
+}
+
+BOOST_AUTO_TEST_CASE(an_unknown_interface_is_refused_before_anything_is_written) {
+  const Folder folder;
+  RunConfig config = folder.config();
+  config.output.network_interface = "no such interface";
+  const auto opened = MetricsLog::open(config, 1);
+  BOOST_REQUIRE(!opened.ok());
+  BOOST_TEST(opened.error().message.find("output.network_interface") != std::string::npos);
+  BOOST_TEST(!MetricsLog::check(config).ok());
+  BOOST_TEST(std::filesystem::is_empty(folder.path));
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_are_none_become_null) {
   const Folder folder;
-  const std::string path = folder.path + "/metrics.jsonl";
   StepEvent step;
   step.loss = std::numeric_limits<double>::quiet_NaN();
-  MetricsLog::open(path, LineMode::append).value()->on_step(step);
-  BOOST_TEST(lines_of(path).front()["loss"].is_null());
+  MetricsLog::open(folder.config(), 1).value()->on_step(step);
+  BOOST_TEST(lines_of(folder.path + "/metrics.jsonl").front()["loss"].is_null());
 }
 
 BOOST_AUTO_TEST_CASE(a_full_disk_is_told) {
   if (!std::filesystem::exists("/dev/full")) return;
-  auto opened = MetricsLog::open("/dev/full", LineMode::append);
-  if (!opened.ok()) {
-    BOOST_TEST(opened.error().message.find("/dev/full") != std::string::npos);
-    return;
-  }
+  const Folder folder;
+  std::filesystem::create_symlink("/dev/full", folder.path + "/metrics.jsonl");
+  auto opened = MetricsLog::open(folder.config(), 1);
+  BOOST_REQUIRE(opened.ok());
   opened.value()->on_step({});
-  BOOST_TEST(!opened.value()->status().ok());
+  BOOST_REQUIRE(!opened.value()->status().ok());
+  BOOST_TEST(opened.value()->status().error().message.find("metrics.jsonl") != std::string::npos);
 }

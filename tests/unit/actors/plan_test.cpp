@@ -51,6 +51,32 @@ BOOST_AUTO_TEST_CASE(two_tensor_shards_take_what_was_planned) {
   check_grid_of("grid.tp=2");
 }
 
+BOOST_AUTO_TEST_CASE(tuned_runs_take_what_was_planned) {
+  check_prediction({"tuning.method=lora", "tuning.targets=[\"all-linear\"]", "grid.pp=2"});
+  check_prediction({"tuning.method=lora", "train.recompute=full", "grid.tp=2"});
+}
+
+// Rank 8 beside q_proj and v_proj of four layers: 4 * 2 * 2 * 8 * 128 numbers, each with a gradient
+// and two moments.
+BOOST_AUTO_TEST_CASE(what_is_frozen_keeps_no_gradient_and_no_state) {
+  const RunConfig config = proportioned_config({"tuning.method=lora"});
+  const Plan plan = make_plan(config).value();
+  constexpr std::int64_t trained = 4 * 2 * 2 * 8 * 128;
+  BOOST_CHECK_EQUAL(plan.trained_count, trained);
+  BOOST_CHECK_EQUAL(plan.shards[0].training_bytes, 3 * 4 * trained);
+  const auto expected = static_cast<double>(4 * (plan.parameter_count + 4 * trained));
+  BOOST_CHECK_CLOSE(static_cast<double>(plan.shards[0].parameter_bytes), expected, 0.1);  // pages
+  const std::size_t whole = make_plan(proportioned_config({}))->shards[0].training_bytes;
+  BOOST_CHECK_EQUAL(whole, 3 * 4 * plan.parameter_count);
+
+  MeasuredGrid grid(config);
+  grid.train(2);
+  ModelExecutor& executor = grid.executor(0);
+  std::size_t bytes = executor.parameters().gradients().size_bytes();
+  for (const OptimizerState& state : executor.training_state()) bytes += state.values->size_bytes();
+  BOOST_CHECK_EQUAL(bytes, 3 * 4 * trained);
+}
+
 BOOST_AUTO_TEST_CASE(lanes_and_schedules_are_part_of_the_plan) {
   check_prediction({"grid.threads=2"});
   check_prediction({"grid.pp=2", "grid.schedule=gpipe"});

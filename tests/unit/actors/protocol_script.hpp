@@ -20,6 +20,12 @@ inline std::string name_of(WorkKind kind) {
       return "backward_weight";
     case WorkKind::backward:
       return "backward";
+    case WorkKind::recompute:
+      return "recompute";
+    case WorkKind::predict:
+      return "predict";
+    case WorkKind::fence:
+      return "fence";
     case WorkKind::resume:
       return "resume";
     case WorkKind::prepare:
@@ -32,6 +38,10 @@ inline std::string name_of(WorkKind kind) {
       return "update";
     case WorkKind::optimize:
       return "optimize";
+    case WorkKind::validate:
+      return "validate";
+    case WorkKind::roll_back:
+      return "roll_back";
   }
   return "?";
 }
@@ -50,6 +60,24 @@ inline std::string name_of(Purpose purpose) {
       return "replica_sum";
     case Purpose::replica_gather:
       return "replica_gather";
+    case Purpose::optimizer:
+      return "optimizer";
+    case Purpose::fence:
+      return "fence";
+    case Purpose::weights:
+      return "weights";
+    case Purpose::recompute:
+      return "recompute";
+    case Purpose::replica_forward:
+      return "replica_forward";
+    case Purpose::replica_backward:
+      return "replica_backward";
+    case Purpose::replica_optimizer:
+      return "replica_optimizer";
+    case Purpose::replica_weights:
+      return "replica_weights";
+    case Purpose::replica_recompute:
+      return "replica_recompute";
   }
   return "?";
 }
@@ -63,7 +91,7 @@ inline std::string name_of(const Address& to) {
 inline std::string name_of(const Message& message) {
   constexpr const char* names[] = {"begin_round", "apply",      "tokens",       "activation",
                                    "gradient",    "credit",     "contribution", "report",
-                                   "step_done",   "round_data", "failed"};
+                                   "step_done",   "round_data", "failed",       "partial_norm"};
   std::string name = names[message.index()];
   const std::uint32_t micro_batch = stamp_of(message).micro_batch;
   if (const auto* part = std::get_if<Contribution>(&message)) {

@@ -13,6 +13,14 @@ using namespace collie::testing;
 
 namespace {
 
+template <class Report>
+Report stamped(ShardId from, Stamp stamp = {1, 0, 1, 0}) {
+  Report report;
+  report.stamp = stamp;
+  report.from = from;
+  return report;
+}
+
 class Script {
  public:
   explicit Script(Grid grid, RoundRequest request = {}) : grid_(grid), core_(1, 0, grid) {
@@ -31,11 +39,29 @@ class Script {
   }
   std::string report(ShardId from, std::vector<double> losses, std::vector<double> squares,
                      std::string first_non_finite = {}) {
-    return receive(RoundReport{stamp(), from, std::move(losses), std::move(squares),
-                               std::move(first_non_finite)});
+    RoundReport report = stamped<RoundReport>(from);
+    report.losses = std::move(losses);
+    report.squares = std::move(squares);
+    report.first_non_finite = std::move(first_non_finite);
+    return receive(std::move(report));
+  }
+  // With ZeRO: of the parameters of the replica's share.
+  std::string report_share(ShardId from, std::vector<double> squares) {
+    RoundReport report = stamped<RoundReport>(from);
+    report.squares = std::move(squares);
+    report.is_share = true;
+    return receive(std::move(report));
   }
   std::string done(ShardId from, std::uint64_t hash) {
-    return receive(StepDone{stamp(), from, hash, 100, {}});
+    StepDone done = stamped<StepDone>(from);
+    done.parameter_hash = hash;
+    return receive(std::move(done));
+  }
+  std::string done_share(ShardId from, std::uint64_t hash) {
+    StepDone done = stamped<StepDone>(from);
+    done.parameter_hash = hash;
+    done.is_share = true;
+    return receive(std::move(done));
   }
   double scale() const {
     return std::get<Apply>(std::get<Send>(last_.front()).message).gradient_scale;
@@ -185,8 +211,8 @@ BOOST_AUTO_TEST_CASE(a_failed_shard_ends_the_round_and_the_next_may_begin) {
 BOOST_AUTO_TEST_CASE(what_another_round_or_generation_says_is_not_heard) {
   Script trainer({1, 1, 1});
   trainer.data(1);
-  BOOST_CHECK_EQUAL(trainer.receive(RoundReport{{1, 0, 7, 0}, {}, {1.0}, {}, {}}), "");
-  BOOST_CHECK_EQUAL(trainer.receive(RoundReport{{1, 1, 1, 0}, {}, {1.0}, {}, {}}), "");
+  BOOST_CHECK_EQUAL(trainer.receive(stamped<RoundReport>({}, {1, 0, 7, 0})), "");
+  BOOST_CHECK_EQUAL(trainer.receive(stamped<RoundReport>({}, {1, 1, 1, 0})), "");
   trainer.receive(Failed{{1, 1, 1, 0}, {}, make_error(ErrorCode::lost, "old")});
   BOOST_CHECK(!trainer.outcome());
   BOOST_CHECK(contains(trainer.core().describe(), "reports from: replica 0 stage 0 shard 0"));
@@ -199,4 +225,25 @@ BOOST_AUTO_TEST_CASE(an_evaluation_ends_with_the_reports) {
   trainer.data(4);
   BOOST_CHECK_EQUAL(trainer.report({0, 0, 0}, {2.0, 6.0}, {}), "");
   BOOST_CHECK_EQUAL(trainer.outcome()->value().loss, 2.0);
+}
+
+// ZeRO: each parameter's square is its owner's, so the sum is taken parameter by parameter, whoever
+// measured them; with ZeRO-3 the hashes are of shares too.
+BOOST_AUTO_TEST_CASE(replicas_report_shares_of_squares_and_hashes) {
+  const std::vector<double> squares = {1e16, 1.0, 1.0, 3.0};
+  Script whole({1, 1, 1});
+  whole.data(1);
+  whole.report({0, 0, 0}, {1.0}, squares);
+  whole.done({0, 0, 0}, 12);
+  const RoundOutcome expected = whole.outcome().value().value();
+
+  Script shared({2, 1, 1});
+  shared.data(1);
+  shared.report_share({1, 0, 0}, {0.0, 1.0, 0.0, 3.0});
+  shared.report_share({0, 0, 0}, {1e16, 0.0, 1.0, 0.0});
+  shared.done_share({0, 0, 0}, 5);
+  shared.done_share({1, 0, 0}, 7);
+  const RoundOutcome outcome = shared.outcome().value().value();
+  BOOST_CHECK_EQUAL(outcome.gradient_norm, expected.gradient_norm);
+  BOOST_CHECK_EQUAL(outcome.parameter_hash, 12U);
 }

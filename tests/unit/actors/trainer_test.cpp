@@ -134,3 +134,40 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_ends_the_run_and_spares_the_check
   }
   BOOST_CHECK(!exists(join_path(tiny.directory("run"), "model")));
 }
+
+// Steps that overlap, with evaluations and checkpoints between: what is saved is validated.
+BOOST_AUTO_TEST_CASE(a_run_with_post_validation_saves_what_one_without_it_saves) {
+  TinyTrainer tiny;
+  const std::vector<std::string> common{"grid.pp=2",           "grid.schedule=zb-h1",
+                                        "train.clip_norm=1.5", "checkpoint.every_steps=4",
+                                        "eval.every_steps=3",  "data.validation_fraction=0.2",
+                                        "output.trace_steps=3"};
+  std::vector<std::string> early = common;
+  early.push_back("train.post_validation=true");
+  const TrainingReport plain = report_of(tiny.train("plain", common));
+  const TrainingReport bypassing = report_of(tiny.train("early", early));
+  BOOST_CHECK_EQUAL(bypassing.parameter_hash, plain.parameter_hash);
+  BOOST_CHECK_EQUAL(bypassing.validation_loss, plain.validation_loss);
+  for (const std::int64_t step : {8, 12}) {
+    const auto saved = tensor_files(checkpoint_directory(tiny.directory("early"), step));
+    BOOST_CHECK_EQUAL(saved.size(), 3U);
+    BOOST_CHECK(saved == tensor_files(checkpoint_directory(tiny.directory("plain"), step)));
+  }
+  int rollbacks = 0;
+  std::ifstream metrics(bypassing.metrics_path);
+  for (std::string line; std::getline(metrics, line);) {
+    rollbacks += parse_json(line, "metrics").value().value("rollbacks", 0);
+  }
+  BOOST_CHECK_GT(rollbacks, 0);
+  // A step that has been begun when a stop is asked for is done.
+  const TrainingReport stopped = report_of(tiny.train("stopped", early, 5));
+  BOOST_CHECK_EQUAL(stopped.steps_done, 6);
+  BOOST_CHECK_EQUAL(report_of(tiny.train("stopped", early)).parameter_hash, plain.parameter_hash);
+}
+
+BOOST_AUTO_TEST_CASE(post_validation_of_an_asynchronous_schedule_is_refused) {
+  TinyTrainer tiny;
+  test::check_error(tiny.train("run", {"train.post_validation=true", "grid.schedule=pipedream",
+                                       "model.fresh.tie_word_embeddings=false"}),
+                    ErrorCode::unsupported, "train.post_validation: schedule ");
+}

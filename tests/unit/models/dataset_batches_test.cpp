@@ -132,5 +132,35 @@ BOOST_FIXTURE_TEST_CASE(tokens_that_two_datasets_share_are_counted_once, Fixture
   BOOST_TEST(Dataset::memory_bytes({}) == 0U);
 }
 
+// 8 slots a row, 3 of them virtual: documents of at most 5, each behind virtual tokens of its own.
+BOOST_FIXTURE_TEST_CASE(virtual_tokens_stand_before_every_piece, Fixture) {
+  options.virtual_tokens = 3;
+  data.packing = true;
+  train_on("a.jsonl", "{\"text\": \"abcdefghij\"}\n{\"text\": \"x\"}\n");
+  const Dataset dataset = open();
+  std::int64_t labels = 0, real = 0;
+  for (std::int64_t step = 0; step < dataset.row_count(); ++step) {
+    const MicroBatch row = batch(dataset, {1, 1, 1}, step);
+    const auto* ids = row.ids_t.data<std::int32_t>();
+    const auto* positions = row.positions_t.data<std::int32_t>();
+    const auto* label = row.labels_t.data<std::int32_t>();
+    BOOST_TEST(ids[0] == virtual_token_id);
+    for (std::int64_t slot = 0; slot < row.sequence; ++slot) {
+      if (label[slot] != ignored_label) BOOST_TEST(positions[slot] >= 3);
+      const bool is_virtual = ids[slot] == virtual_token_id;
+      if (is_virtual) BOOST_TEST((positions[slot] < 3 && label[slot] == ignored_label));
+      if (slot > 0 && positions[slot] > 0) BOOST_TEST(positions[slot] == positions[slot - 1] + 1);
+      real += positions[slot] >= 3 ? 1 : 0;
+    }
+    labels += row.valid_tokens;
+  }
+  options.virtual_tokens = 0;
+  const Dataset plain = open();
+  BOOST_TEST(labels == plain.statistics().learned_tokens);
+  BOOST_TEST(real == plain.statistics().tokens);
+  options.virtual_tokens = 8;
+  BOOST_TEST(says(error(), "data.sequence_length: 8 leaves no room behind 8 virtual tokens"));
+}
+
 }  // namespace
 }  // namespace collie

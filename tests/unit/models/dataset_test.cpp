@@ -46,6 +46,24 @@ BOOST_FIXTURE_TEST_CASE(without_packing_a_record_has_its_row_to_itself, Fixture)
   BOOST_TEST(shown(batch(dataset, {}, 1).labels_t) == "de$-----");
 }
 
+BOOST_FIXTURE_TEST_CASE(windows_pack_whole_documents_with_their_masks_and_positions, Fixture) {
+  data.packing_window = 2;
+  train_on("a.jsonl", R"({"input": "a", "output": "bc"}
+{"input": "def", "output": "gh"}
+{"input": "i", "output": "j"}
+{"input": "klm", "output": ""})");
+  const Dataset dataset = open();  // {abc, defgh} and {ij, klm}, each pair in a row
+  BOOST_TEST(dataset.row_count() == 2);
+  BOOST_TEST(shown(batch(dataset).ids_t) == "defghabc");
+  BOOST_TEST(shown(batch(dataset).labels_t) == "--gh$bc$");
+  BOOST_TEST(digits(batch(dataset).positions_t) == "01234012");
+  BOOST_TEST(shown(batch(dataset, {}, 1).labels_t) == "--$j$---");
+  BOOST_TEST(dataset.statistics().fill_ratio(8) == 13.0 / 16.0);
+  data.packing_window = 0;
+  data.packing = false;
+  BOOST_TEST(open().statistics().fill_ratio(8) == 13.0 / 32.0);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_begin_token_stands_first_and_is_no_label, Fixture) {
   encoder.begin = begin_token;
   train_on("a.txt",

@@ -54,6 +54,39 @@ BOOST_AUTO_TEST_CASE(the_best_fit_is_not_the_first_fit) {
   BOOST_TEST((lengths_of(plan) == Rows{{7, 3}, {6, 4}}));
 }
 
+BOOST_AUTO_TEST_CASE(a_window_packs_only_what_stands_together) {
+  // By hand, in threes: {3, 7, 2} and {6, 4, 1}; over all six the 4 would lie beside the 6 and the
+  // 2 and 1 would share the row that is left.
+  const std::vector<Piece> pieces = pieces_of({3, 7, 2, 6, 4, 1});
+  BOOST_TEST((lengths_of(pack_rows(pieces, 10, 3)) == Rows{{7, 3}, {2}, {6, 4}, {1}}));
+  BOOST_TEST((lengths_of(pack_rows(pieces, 10)) == Rows{{7, 3}, {6, 4}, {2, 1}}));
+  BOOST_TEST((lengths_of(pack_rows(pieces, 10, 1)) == Rows{{3}, {7}, {2}, {6}, {4}, {1}}));
+  BOOST_TEST((pack_rows(pieces, 10, 6).pieces == pack_rows(pieces, 10).pieces));
+}
+
+BOOST_AUTO_TEST_CASE(windows_lose_no_piece_and_leave_one_poor_row_each) {
+  std::vector<Piece> pieces;
+  for (std::int64_t i = 0, begin = 0; i < 5000; ++i) {
+    const auto slots = static_cast<std::int64_t>(mix_bits(static_cast<std::uint64_t>(i)) % 100) + 1;
+    pieces.push_back({begin, slots});
+    begin += slots + 1;
+  }
+  const RowPlan plan = pack_rows(pieces, 100, 64);
+  std::int64_t poor = 0;
+  for (std::int64_t row = 0; row < plan.row_count(); ++row) {
+    std::int64_t used = 0;
+    for (const Piece& piece : plan.row(row)) used += piece.slots;
+    BOOST_REQUIRE(used <= 100);
+    poor += used < 50 ? 1 : 0;
+  }
+  BOOST_TEST(poor <= (5000 + 63) / 64);
+  std::vector<Piece> sorted = plan.pieces;
+  std::sort(sorted.begin(), sorted.end(), [](const Piece& left, const Piece& right) {
+    return left.token_begin < right.token_begin;
+  });
+  BOOST_TEST((sorted == pieces));
+}
+
 BOOST_AUTO_TEST_CASE(equal_rows_fill_in_the_order_they_were_opened) {
   const std::vector<Piece> pieces = pieces_of({8, 8, 2, 2});
   const RowPlan plan = pack_rows(pieces, 10);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "models/gradient_turns.hpp"
 #include "models/hf_model.hpp"
 #include "models/registry.hpp"
 #include "models/stage.hpp"
@@ -173,4 +174,34 @@ BOOST_AUTO_TEST_CASE(a_tied_head_far_away_is_a_copy) {
   const std::vector<float> embedding = fresh_values(traits, 1).at("embedding");
   const Tensor values = parameters.value(head);
   BOOST_TEST(std::memcmp(values.raw(), embedding.data(), values.size_bytes()) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(gradients_in_turn_share_one_room) {
+  const ModelTraits traits = golden_traits("gpt2");
+  Stream stream(inline_stream());
+  std::vector<ParameterSpec> specs = *declare_parameters(traits, slice_of(traits));
+  take_turns(traits, slice_of(traits), true, specs);
+  const Parameters parameters(stream.allocator(), specs, DType::f32, true);
+  std::map<int, std::int64_t> turns;
+  std::int64_t standing = 0;
+  for (int index = 0; index < parameters.count(); ++index) {
+    if (parameters.is_alias(index)) continue;
+    (parameters.is_in_turn(index) ? turns[specs[static_cast<std::size_t>(index)].turn]
+                                  : standing) += parameters.padded_count(index);
+  }
+  BOOST_CHECK_EQUAL(turns.size(), static_cast<std::size_t>(1 + 2 * traits.layer_count));
+  std::int64_t room = 0;
+  for (const auto& [turn, count] : turns) room = std::max(room, count);
+  const Tensor all = parameters.standing_gradients();
+  BOOST_CHECK_EQUAL(all.element_count(), standing);
+  const auto begins_room = [&](const char* name) {
+    const std::byte* at = parameters.gradient(parameters.find(name)).raw();
+    return at == all.raw() + 4 * standing;
+  };
+  for (const char* first : {"embedding", "layers.0.attention.q", "layers.1.mlp.up"}) {
+    BOOST_TEST(begins_room(first), first);
+  }
+  BOOST_TEST(!begins_room("layers.0.attention.norm"));
+  BOOST_TEST(!begins_room("head"));  // the tied head's part waits for the embedding's turn
+  BOOST_TEST(room < parameters.trainable_elements());
 }

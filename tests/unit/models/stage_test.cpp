@@ -110,6 +110,47 @@ BOOST_AUTO_TEST_CASE(recomputing_needs_less_memory) {
   BOOST_TEST(peaks[2] < peaks[1]);
 }
 
+// Written into a program, a recomputation stands between forward and backward: until then the
+// inputs of the parts alone are kept, from then on what a plain forward keeps.
+BOOST_AUTO_TEST_CASE(a_recomputation_of_its_own_gives_the_same_gradients) {
+  Stream stream(inline_stream());
+  const auto run = [&](bool keeps_input, std::vector<std::size_t>& held) {
+    auto model = must(StageModel::create(small_traits(4), {0, 4, true, true, 0, 1}, {}, stream));
+    MicroBatchState state;
+    state.batch = random_batch(stream, 2, 100, 3);
+    state.keeps_input = keeps_input;
+    std::vector<float> gradients;
+    stream.submit([&] {
+      model->parameters().initialize(stream, 1);
+      for (int warm = 0; warm < 2; ++warm) {  // the first makes tables and scratch
+        model->begin_step();
+        const std::size_t before = stream.allocator().use().live_bytes;
+        const auto hold = [&] { held.push_back(stream.allocator().use().live_bytes - before); };
+        held.clear();
+        Steps forward = model->forward(state);
+        run_alone(forward);
+        hold();
+        if (keeps_input) {
+          Steps recompute = model->recompute(state);
+          run_alone(recompute);
+        }
+        hold();
+        Steps backward = model->backward(state);
+        run_alone(backward);
+        hold();
+      }
+      const Tensor& flat = model->parameters().gradients();
+      gradients.assign(flat.data<float>(), flat.data<float>() + flat.element_count());
+    });
+    return gradients;
+  };
+  std::vector<std::size_t> plain, recomputed;
+  BOOST_TEST((run(false, plain) == run(true, recomputed)));
+  BOOST_TEST(recomputed[0] < plain[0] / 2);
+  BOOST_TEST(recomputed[1] == plain[1]);
+  BOOST_TEST(recomputed[2] == plain[2]);
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_made_is_refused) {
   const ModelTraits traits = small_traits();
   Stream stream(inline_stream());

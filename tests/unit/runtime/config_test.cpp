@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(a_minimal_file_gets_the_defaults) {
   BOOST_TEST(config->data.train.size() == 1);
   BOOST_TEST(config->data.packing);
   BOOST_TEST(config->grid.actors() == 1);
-  BOOST_TEST(config->train.optimizer.beta2 == 0.999);
+  BOOST_TEST(!config->train.optimizer.beta2.has_value());  // the optimizer's own
   BOOST_TEST(config->output.directory == "runs/run");
   BOOST_TEST(!config->model.is_fresh());
 }
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(every_value_of_a_file_arrives) {
   BOOST_REQUIRE_MESSAGE(config.ok(), why(config));
   BOOST_TEST(config->model.fresh["own"]["a"][0] == 1);
   BOOST_TEST((config->model.dtype == DType::bf16));
-  BOOST_TEST(config->data.train.front() == "one.txt");
+  BOOST_TEST(config->data.train.front().path == "one.txt");
   BOOST_TEST((config->data.format == DataFormat::jsonl));
   BOOST_TEST(!config->data.packing);
   BOOST_TEST(config->data.document_separator == "\n\n");
@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(every_value_of_a_file_arrives) {
   BOOST_TEST(config->grid.schedule == "gpipe");
   BOOST_TEST(config->train.max_steps == 1000);
   BOOST_TEST((config->train.lr_schedule == LrSchedule::linear));
-  BOOST_TEST(config->train.optimizer.beta1 == 0.0);
+  BOOST_TEST(config->train.optimizer.beta1.value() == 0.0);
   BOOST_TEST((config->output.save_dtype == SaveDtype::float16));
   BOOST_TEST(config->output.directory == "out");
 }
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(overrides_are_read_as_the_key_wants_them) {
   BOOST_REQUIRE_MESSAGE(config.ok(), why(config));
   BOOST_TEST(config->train.lr == 1e-4);
   BOOST_TEST(config->name == "123");
-  BOOST_TEST(config->data.train.front() == "b.txt");
+  BOOST_TEST(config->data.train.front().path == "b.txt");
   BOOST_TEST(config->data.validation.size() == 2);
   BOOST_TEST(!config->data.packing);
   BOOST_TEST(config->train.max_steps == 8);
@@ -97,6 +97,20 @@ BOOST_AUTO_TEST_CASE(overrides_are_read_as_the_key_wants_them) {
   BOOST_TEST(config->data.document_separator == "\n");
   BOOST_TEST(config->model.fresh["hidden_size"] == 64);
   BOOST_TEST(config->model.fresh["rope_scaling"]["rope_type"] == "llama3");
+}
+
+BOOST_AUTO_TEST_CASE(a_list_of_names_takes_known_ones_once) {
+  const auto with = [](std::string_view value) {
+    return parse_config(minimal, "c.json", {fmt::format("output.monitors={}", value)});
+  };
+  using Names = std::vector<std::string>;
+  BOOST_TEST((parse_config(minimal, "c.json")->output.monitors == Names{"jsonl"}));
+  BOOST_TEST((with("csv")->output.monitors == Names{"csv"}));
+  BOOST_TEST((with("[\"tensorboard\", \"csv\"]")->output.monitors == Names{"tensorboard", "csv"}));
+  BOOST_TEST(with("[]")->output.monitors.empty());
+  for (const std::string_view bad : {"tensorbord", "[\"csv\", \"csv\"]", "[1]", "3", "[\"\"]"}) {
+    BOOST_TEST(says(why(with(bad)), "a list of jsonl, csv, tensorboard, each at most once"), bad);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(an_unknown_key_is_refused_with_the_nearest_one) {
@@ -132,6 +146,36 @@ BOOST_AUTO_TEST_CASE(a_wrong_type_or_range_is_refused_with_its_key) {
   expect("model.fresh=3", "an object");
   expect("name=../x", "name");
   expect("name=\"a\\u0000b\"", "name");
+}
+
+BOOST_AUTO_TEST_CASE(an_optimizer_and_its_groups_are_read) {
+  const auto config = parse_config(
+      minimal, "c.json",
+      {"train.optimizer.name=muon", "train.optimizer.nesterov=false", "train.optimizer.momentum=0",
+       "train.optimizer.state_dtype=bfloat16", "train.optimizer.muon_scale=adamw",
+       R"(train.optimizer.groups=[{"pattern": "*norm*", "lr_scale": 0.5, "beta2": 0.9}])"});
+  BOOST_REQUIRE_MESSAGE(config.ok(), why(config));
+  const OptimizerSection& optimizer = config->train.optimizer;
+  BOOST_TEST(!optimizer.nesterov.value());
+  BOOST_TEST(optimizer.momentum.value() == 0.0);
+  BOOST_TEST((optimizer.muon_scale == MuonScale::adamw && optimizer.state_dtype == DType::bf16));
+  BOOST_REQUIRE(optimizer.groups.size() == 1U);
+  BOOST_TEST((optimizer.groups[0] == ParameterGroup{"*norm*", 0.5, {}, {}, 0.9}));
+  const auto again = parse_config(dump_json(to_json(*config)), "printed");
+  BOOST_REQUIRE_MESSAGE(again.ok(), why(again));
+  BOOST_TEST((again->train.optimizer.groups == optimizer.groups));
+  const auto expect = [](std::string_view override_text, std::string_view part) {
+    BOOST_TEST(says(error_of(minimal, {std::string(override_text)}), part), override_text);
+  };
+  expect("train.optimizer.name=adamv", "did you mean 'adamw'?");
+  expect("train.optimizer.nesterov=1", "true, false or null");
+  expect("train.optimizer.beta2=-1", "null or a number >= 0 and < 1");
+  expect("train.optimizer.groups={}", "a list of at most 256 objects");
+  expect("train.optimizer.groups=[{}]", "each with a pattern");
+  expect(R"(train.optimizer.groups=[{"pattern": ""}])", "each with a pattern");
+  expect(R"(train.optimizer.groups=[{"pattern": "*", "beta": 1}])", "{pattern, lr_scale");
+  expect(R"(train.optimizer.groups=[{"pattern": "*", "beta1": 1}])", "{pattern, lr_scale");
+  expect("train.lr_schedule=cosin", "did you mean 'cosine'?");
 }
 
 BOOST_AUTO_TEST_CASE(a_broken_override_is_refused) {
@@ -203,7 +247,7 @@ BOOST_AUTO_TEST_CASE(every_ready_config_can_train_and_names_its_schema) {
     BOOST_TEST(read_json(path.string())->at("$schema") == "collie.schema.json");
     ++count;
   }
-  BOOST_TEST(count == 9U);
+  BOOST_TEST(count == 10U);
 }
 
 // Walks schema and printed defaults together, so a key of either that the other lacks is found.

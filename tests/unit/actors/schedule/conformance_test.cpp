@@ -42,6 +42,28 @@ BOOST_AUTO_TEST_CASE(a_trace_of_the_program_passes) {
   BOOST_TEST(verdict(followed()) == "ok");
 }
 
+BOOST_AUTO_TEST_CASE(a_fence_waits_for_all_ranks) {
+  Schedule schedule = generated("1f1b", 2, 2);
+  Trace trace = followed();
+  // Behind the first backward of either rank: 0B0 ends at 4, 1B0 at 3.
+  schedule.programs[0].insert(schedule.programs[0].begin() + 3, {Verb::fence});
+  schedule.programs[1].insert(schedule.programs[1].begin() + 2, {Verb::fence});
+  for (const std::size_t rank : {0U, 1U}) {
+    auto& done = trace[rank];
+    const std::size_t at = rank == 0 ? 3 : 2;
+    for (std::size_t i = at; i < done.size(); ++i) {
+      done[i].begin_s += 10.0;
+      done[i].end_s += 10.0;
+    }
+    done.insert(done.begin() + static_cast<std::ptrdiff_t>(at), {{Verb::fence}, 0, 4.0, 4.0});
+  }
+  BOOST_TEST(check_conformance(schedule, trace).ok());
+  trace[1][2].begin_s = trace[1][2].end_s = 3.5;
+  const Status early = check_conformance(schedule, trace);
+  BOOST_REQUIRE(!early.ok());
+  BOOST_TEST(early.error().message.find("rank 1 passed FENCE 1 at 3.5") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(another_order_is_found) {
   Trace trace = followed();
   std::swap(trace[0][1], trace[0][2]);

@@ -16,7 +16,10 @@ class CursorWorld {
     for (int rank = 0; rank < schedule.ranks(); ++rank) add_rank(rank);
   }
 
-  // Begin and end of every F, I, W and B of each rank, in program order.
+  // What each rank did, in that order.
+  const std::vector<std::vector<Action>>& order() const { return order_; }
+
+  // Begin and end of every F, I, W and B of each rank, in the order in which they began.
   std::vector<std::vector<std::pair<double, double>>> run() {
     start_all();
     while (!events_.empty()) {
@@ -66,10 +69,11 @@ class CursorWorld {
     }
     state.cursor.emplace(state.hosted, schedule_.ranks(),
                          schedule_.programs[static_cast<std::size_t>(rank)],
-                         schedule_.channel.credit);
+                         schedule_.channel.credit, false, schedule_.policy);
     state.cursor->begin_round(Mode::train, 1, schedule_.micro_batches);
     ranks_.push_back(std::move(state));
     times_.emplace_back();
+    order_.emplace_back();
   }
 
   static Stamp stamp(int micro_batch) { return {1, 0, 1, static_cast<std::uint32_t>(micro_batch)}; }
@@ -102,6 +106,7 @@ class CursorWorld {
     state.is_running = true;
     const double end = now_ + seconds(*action);
     times_[static_cast<std::size_t>(rank)].emplace_back(now_, end);
+    order_[static_cast<std::size_t>(rank)].push_back(*action);
     events_.emplace(end, Event{rank, false, *action});
     return true;
   }
@@ -148,6 +153,7 @@ class CursorWorld {
   std::multimap<double, Event> events_;
   double now_ = 0.0;
   std::vector<std::vector<std::pair<double, double>>> times_;
+  std::vector<std::vector<Action>> order_;
 };
 
 }  // namespace collie

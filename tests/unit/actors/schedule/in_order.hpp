@@ -1,6 +1,6 @@
 // Programs walked in order, for tests, with nothing of the validator or the simulator: a clock
-// where messages are free, and a walk where each directed pair of ranks holds a few messages at
-// most.
+// where messages take a constant time and no resource, and a walk where each directed pair of ranks
+// holds a few messages at most.
 #pragma once
 
 #include <algorithm>
@@ -78,8 +78,9 @@ struct ClockTimes {
 // side takes the sum of its times, and both results are there at its end.
 class InOrderClock : InOrder {
  public:
-  InOrderClock(const Schedule& schedule, double forward, double input, double weight)
-      : InOrder(schedule), forward_(forward), input_(input), weight_(weight) {}
+  InOrderClock(const Schedule& schedule, double forward, double input, double weight,
+               double message = 0.0)
+      : InOrder(schedule), forward_(forward), input_(input), weight_(weight), message_(message) {}
 
   ClockTimes run() {
     std::vector<double> clocks(next_.size(), 0.0);
@@ -111,7 +112,8 @@ class InOrderClock : InOrder {
       for (const WorkKey& work : needs) {
         const auto found = ends_.find(work);
         if (found == ends_.end()) return false;
-        start = std::max(start, found->second);
+        const bool is_message = rank_of(work) != static_cast<int>(rank);
+        start = std::max(start, found->second + (is_message ? message_ : 0.0));
       }
       if (action.verb == Verb::forward) takes += forward_;
       if (makes_input_gradient(action.verb)) takes += input_;
@@ -124,7 +126,7 @@ class InOrderClock : InOrder {
     return true;
   }
 
-  double forward_, input_, weight_;
+  double forward_, input_, weight_, message_;
   std::map<WorkKey, double> ends_;
 };
 

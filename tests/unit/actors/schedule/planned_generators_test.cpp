@@ -11,16 +11,22 @@
 #include "actors/schedule/generators/planning.hpp"
 #include "actors/schedule/reproduce/zero_bubble_table.hpp"
 #include "tests/unit/actors/schedule/generated.hpp"
-#include "tests/unit/actors/schedule/list_scheduler.hpp"
+#include "tests/unit/actors/schedule/in_order.hpp"
 
 using namespace collie;
 using Json = nlohmann::json;
 
 namespace {
 
-ListTimes times_of(const Schedule& schedule, const GeneratorOptions& options) {
-  const ListTimes times = list_schedule(schedule, options);
-  BOOST_REQUIRE(times.complete);
+ClockTimes walked(const Schedule& schedule, const GeneratorOptions& options) {
+  return InOrderClock(schedule, options.forward, options.input, options.weight,
+                      options.communication)
+      .run();
+}
+
+ClockTimes times_of(const Schedule& schedule, const GeneratorOptions& options) {
+  const ClockTimes times = walked(schedule, options);
+  BOOST_REQUIRE(times.finished);
   return times;
 }
 
@@ -185,7 +191,7 @@ BOOST_AUTO_TEST_CASE(every_plan_is_whole_and_within_its_cap) {
         if (caps == 0.0) options.memory_cap = 0.0;
         const Schedule schedule = generated(name, options);
         check_complete(schedule);
-        BOOST_CHECK(list_schedule(schedule, options).complete);
+        BOOST_CHECK(walked(schedule, options).finished);
         for (int rank = 0; rank < ranks && caps > 0.0; ++rank) {
           BOOST_CHECK_LE(peak_activation_bytes(schedule, rank, options),
                          options.memory_cap * (1.0 + 1e-9));

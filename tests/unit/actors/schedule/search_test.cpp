@@ -29,7 +29,10 @@ BOOST_AUTO_TEST_CASE(measures_closed_forms) {
   BOOST_TEST(gpipe.period == 33.0, boost::test_tools::tolerance(1e-9));
   BOOST_TEST(gpipe.peak_memory == 8.0, boost::test_tools::tolerance(1e-9));
   BOOST_TEST(!gpipe.on_front);
-  BOOST_TEST(find(found, "interleaved").period < 33.0);
+  BOOST_TEST(std::any_of(found.begin(), found.end(), [](const SearchCandidate& candidate) {
+    return candidate.generator == "interleaved" && candidate.options.group == 0 &&
+           candidate.period < 33.0;
+  }));
 }
 
 BOOST_AUTO_TEST_CASE(front_is_not_dominated_and_dominates_the_rest) {
@@ -70,6 +73,30 @@ BOOST_AUTO_TEST_CASE(memory_cap_and_synchronous_are_obeyed) {
   BOOST_TEST(find(found, "gpipe").refused.find("cap is 5") != std::string::npos);
   BOOST_TEST(!search_schedules({.ranks = 4, .micro_batches = 8, .memory_cap = 0.01}).ok());
   BOOST_TEST(!search_schedules({.ranks = 0, .micro_batches = 8}).ok());
+}
+
+BOOST_AUTO_TEST_CASE(groups_slices_and_memory_caps_are_tried) {
+  const auto found = search_schedules({.ranks = 4, .micro_batches = 8}).value();
+  const auto tries = [&](std::string_view name, const auto& is_wanted) {
+    return std::any_of(found.begin(), found.end(), [&](const SearchCandidate& candidate) {
+      return candidate.generator == name && candidate.refused.empty() &&
+             is_wanted(candidate.options);
+    });
+  };
+  BOOST_TEST(tries("interleaved", [](const auto& options) { return options.group == 2; }));
+  BOOST_TEST(tries("paci", [](const auto& options) { return options.group == 2; }));
+  BOOST_TEST(tries("seq1f1b", [](const auto& options) { return options.slices == 4; }));
+  BOOST_TEST(tries("zb-auto", [](const auto& options) { return options.memory_cap == 2.0; }));
+  // A smaller cap is a plan that holds less.
+  for (const SearchCandidate& candidate : found) {
+    if (candidate.generator != "zb-auto" || candidate.options.memory_cap == 0.0) continue;
+    BOOST_TEST(candidate.peak_memory <= candidate.options.memory_cap + 1e-6);
+  }
+  const auto few = search_schedules({.ranks = 4, .micro_batches = 8, .groups = {2}}).value();
+  BOOST_TEST(few.size() < found.size());
+  const auto refused = search_schedules({.ranks = 4, .micro_batches = 8, .candidates_max = 10});
+  BOOST_REQUIRE(!refused.ok());
+  BOOST_TEST(refused.error().message.find("candidates are more than 10") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(a_row_says_how_to_make_it) {

@@ -197,4 +197,62 @@ BOOST_AUTO_TEST_CASE(a_recompute_reads_what_its_forward_read) {
   schedule.contract = {.synchronous = false, .staleness = "1", .mismatch = "1", .versions = "1"};
   check_violates(schedule, Invariant::recompute,
                  {"0R1", "version 1 of stage 0", "forward read version 0"});
+  schedule = one_rank(1, 3);
+  insert(schedule, 5, Verb::recompute, 1);
+  insert(schedule, 5, Verb::recompute, 1);
+  check_violates(schedule, Invariant::recompute, {"0R1", "not for the first time"});
+}
+
+BOOST_AUTO_TEST_CASE(a_recompute_counts_from_where_it_is) {
+  Schedule schedule = generated("gpipe", 1, 3);  // F0 F1 F2 B0 B1 B2
+  BOOST_CHECK_EQUAL(validate(schedule).peak_activations[0], 3.0);
+  for (const int mb : {2, 1, 0}) insert(schedule, 3 + mb, Verb::recompute, mb);
+  check_valid(schedule, {.memory_cap = 1.0});
+  BOOST_CHECK_EQUAL(validate(schedule).peak_activations[0], 1.0);
+  std::swap(schedule.programs[0][4], schedule.programs[0][5]);  // R0 R1 B0 B1
+  BOOST_CHECK_EQUAL(validate(schedule).peak_activations[0], 2.0);
+}
+
+// F0 F1 B0 STEP F2 B1 STEP B2 STEP with predicted forwards.
+BOOST_AUTO_TEST_CASE(predictions_are_made_where_they_are_read) {
+  Schedule usual = one_rank(1, 3);
+  usual.versions = {.forward = VersionRule::predicted,
+                    .backward = VersionRule::latest,
+                    .correction = Correction::pipe_optim,
+                    .step_every = 1};
+  usual.contract = {.synchronous = false, .staleness = "1", .mismatch = "1", .versions = "1"};
+  check_valid(usual);
+  Schedule schedule = usual;
+  insert(schedule, 4, Verb::predict, 1);  // before F2
+  check_violates(schedule, Invariant::lifetime, {"0F0", "no PREDICT0 comes before"});
+  insert(schedule, 0, Verb::predict, 0);
+  check_valid(schedule);
+  BOOST_CHECK_EQUAL(validate(schedule).versions[0].versions, 1);
+  // One update earlier: F2 reads what was made from version 0.
+  Schedule early = schedule;
+  std::swap(early.programs[0][4], early.programs[0][5]);
+  std::swap(early.programs[0][3], early.programs[0][4]);
+  const Validation late = validate(early);
+  BOOST_CHECK_EQUAL(names_of(late), "version consistency, async equivalence");
+  Schedule far = schedule;
+  far.programs[0][5].micro_batch = 2;
+  check_violates(far, Invariant::version_consistency,
+                 {"PREDICT0.2, 2 updates ahead", "predicted 1 ahead: write PREDICT0"});
+  Schedule unread = one_rank(1, 3);
+  insert(unread, 0, Verb::predict, 0);
+  check_violates(unread, Invariant::lifetime, {"nothing reads predicted weights"});
+  // R of micro-batch 1 behind the next PREDICT, and before it.
+  Schedule recomputed = schedule;
+  insert(recomputed, 7, Verb::recompute, 1);
+  check_violates(recomputed, Invariant::recompute, {"0R1", "a PREDICT0 came after its forward"});
+  recomputed = schedule;
+  insert(recomputed, 5, Verb::recompute, 1);
+  check_valid(recomputed);
+  recomputed.versions.correction = Correction::xpipe;
+  recomputed.programs[0][6].micro_batch = 0;  // xpipe's horizon is another
+  check_valid(recomputed);
+  recomputed = usual;
+  recomputed.versions.correction = Correction::xpipe;
+  insert(recomputed, 2, Verb::recompute, 0);
+  check_violates(recomputed, Invariant::recompute, {"0R0", "xpipe predicts once"});
 }

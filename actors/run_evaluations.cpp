@@ -1,0 +1,105 @@
+#include "actors/run_evaluations.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "models/dataset/text_encoder.hpp"
+#include "models/peft/tuning.hpp"
+
+namespace collie {
+
+Status RunEvaluations::add(std::shared_ptr<Evaluator> evaluator) {
+  for (const auto& other : evaluators_) {
+    if (other->name() != evaluator->name()) continue;
+    return make_error(ErrorCode::invalid_config, "there are two evaluators named {}",
+                      other->name());
+  }
+  evaluators_.push_back(std::move(evaluator));
+  return ok_status();
+}
+
+bool RunEvaluations::is_due(const Evaluator& evaluator, std::int64_t steps) const {
+  const std::int64_t own = evaluator.every_steps();
+  const std::int64_t every = own > 0 ? own : setup().config.eval.every_steps;
+  return every > 0 && steps % every == 0;
+}
+
+bool RunEvaluations::any_due(std::int64_t steps) const {
+  return std::ranges::any_of(evaluators_,
+                             [&](const auto& evaluator) { return is_due(*evaluator, steps); });
+}
+
+std::vector<std::string> RunEvaluations::value_names() const {
+  std::vector<std::string> names;
+  for (const auto& evaluator : evaluators_) {
+    for (const std::string& value : evaluator->value_names()) {
+      names.push_back(fmt::format("{}#{}", evaluator->name(), value));
+    }
+  }
+  return names;
+}
+
+Result<std::optional<EvaluationEvent>> RunEvaluations::run(Evaluator& evaluator, std::int64_t steps,
+                                                           bool may_stop) {
+  const auto begin = std::chrono::steady_clock::now();
+  may_stop_ = may_stop;
+  COLLIE_TRY(std::optional<EvaluationEvent> event, evaluator.evaluate(*this));
+  if (!event) return event;
+  event->step = steps;
+  event->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  results_[evaluator.name()] = *event;
+  return event;
+}
+
+const EvaluationEvent* RunEvaluations::result_of(const Evaluator& evaluator,
+                                                 std::int64_t steps) const {
+  const auto found = results_.find(evaluator.name());
+  return found != results_.end() && found->second.step == steps ? &found->second : nullptr;
+}
+
+Result<std::optional<std::vector<double>>> RunEvaluations::losses_of(
+    std::span<const ScoredRow> rows) {
+  const BatchLayout& layout = setup().layout;
+  const std::vector<std::size_t> order = longest_first(rows);
+  const std::int32_t fill = make_text_encoder(*setup().tokenizer)->fill_id();
+  const auto count = static_cast<std::int64_t>(rows.size());
+  const std::int64_t before = tokens_before(setup().model.tuning.get());
+  std::vector<double> losses(rows.size());
+  for (std::int64_t first = 0; first < count; first += layout.global_rows()) {
+    if (should_stop()) return std::optional<std::vector<double>>();
+    const auto batch = [&, first](int replica, int micro_batch, Allocator& memory) {
+      const std::int64_t place = replica * layout.accumulation + micro_batch;
+      const std::int64_t begin = std::min(count, first + place * layout.micro_batch_size);
+      const std::int64_t end = std::min(count, begin + layout.micro_batch_size);
+      std::vector<const ScoredRow*> taken;
+      for (std::int64_t i = begin; i < end; ++i) {
+        taken.push_back(&rows[order[static_cast<std::size_t>(i)]]);
+      }
+      return make_scored_batch(taken, layout.micro_batch_size, fill, memory, before);
+    };
+    COLLIE_TRY(const RoundOutcome outcome, grid_.evaluate(first / layout.global_rows(), batch));
+    COLLIE_CHECK(static_cast<std::int64_t>(outcome.row_losses.size()) == layout.global_rows(),
+                 "losses of {} rows of {}", outcome.row_losses.size(), layout.global_rows());
+    for (std::int64_t i = first; i < std::min(count, first + layout.global_rows()); ++i) {
+      losses[order[static_cast<std::size_t>(i)]] =
+          outcome.row_losses[static_cast<std::size_t>(i - first)];
+    }
+  }
+  return std::optional(std::move(losses));
+}
+
+Result<RoundOutcome> RunEvaluations::round(const Dataset& data, std::int64_t step) {
+  return grid_.evaluate(step, [&, step](int replica, int micro_batch, Allocator& memory) {
+    return data.micro_batch(setup().layout, step, replica, micro_batch, memory);
+  });
+}
+
+Result<Generator*> RunEvaluations::generator() {
+  if (!generator_) {
+    COLLIE_TRY(Generator made, grid_.generator());
+    generator_.emplace(std::move(made));
+  }
+  return &*generator_;
+}
+
+}  // namespace collie

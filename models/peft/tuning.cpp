@@ -1,0 +1,230 @@
+#include "models/peft/tuning.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/limits.hpp"
+#include "runtime/suggest.hpp"
+
+namespace collie {
+
+namespace {
+
+constexpr std::string_view all_linear = "all-linear";
+
+std::string_view without_ending(std::string_view tensor) {
+  for (const std::string_view ending : {".weight", ".bias"}) {
+    if (tensor.ends_with(ending)) return tensor.substr(0, tensor.size() - ending.size());
+  }
+  return tensor;
+}
+
+// * stands for any characters. Linear but for backtracking to the last *, so quadratic at worst.
+bool matches_pattern(std::string_view pattern, std::string_view text) {
+  std::size_t at = 0, in_pattern = 0, star = std::string_view::npos, resume = 0;
+  while (at < text.size()) {
+    if (in_pattern < pattern.size() && pattern[in_pattern] == '*') {
+      star = in_pattern++;
+      resume = at;
+    } else if (in_pattern < pattern.size() && pattern[in_pattern] == text[at]) {
+      ++in_pattern;
+      ++at;
+    } else if (star != std::string_view::npos) {
+      in_pattern = star + 1;
+      at = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return pattern.substr(in_pattern).find_first_not_of('*') == std::string_view::npos;
+}
+
+std::vector<std::string> default_targets(const Tuning& tuning, const ModelTraits& traits) {
+  if (tuning.method == TuningMethod::ia3) {
+    if (traits.family == "gpt2") return {"c_attn", "mlp.c_proj"};
+    if (traits.family.starts_with("qwen")) return {"q_proj", "v_proj", "down_proj"};
+    return {"k_proj", "v_proj", "down_proj"};
+  }
+  if (traits.family == "gpt2") return {"c_attn"};
+  return {"q_proj", "v_proj"};
+}
+
+// Last parts of the modules' paths, each once, in the decoder's order.
+std::vector<std::string> short_names(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::string& path : paths) {
+    std::string name = path.substr(path.rfind('.') + 1);
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+Status check_targets(std::string_view key, const std::vector<std::string>& targets,
+                     const std::vector<std::string>& paths, const std::vector<std::string>& shown,
+                     bool (*means)(std::string_view, std::string_view)) {
+  for (const std::string& target : targets) {
+    const bool found =
+        std::ranges::any_of(paths, [&](const std::string& path) { return means(target, path); });
+    if (found) continue;
+    return make_error(ErrorCode::invalid_config, "tuning.{}: no module {}; known: {}{}", key,
+                      quoted_name(target), fmt::join(shown, ", "), did_you_mean(target, shown));
+  }
+  return ok_status();
+}
+
+Status check_rank(const Tuning& tuning, const std::vector<TunableModule>& modules,
+                  const ModelTraits& traits) {
+  for (const TunableModule& module : modules) {
+    if (!is_target(tuning, traits, module.path)) continue;
+    if (tuning.rank <= std::min(module.rows, module.cols)) continue;
+    return make_error(ErrorCode::invalid_config,
+                      "tuning.rank: {} is more than {} has ({} x {}): choose a smaller one",
+                      tuning.rank, module.path, module.rows, module.cols);
+  }
+  return ok_status();
+}
+
+// A product of several modules has one input.
+Status check_feedforward(const Tuning& tuning, const std::vector<TunableModule>& modules,
+                         const ModelTraits& traits) {
+  for (const TunableModule& module : modules) {
+    const std::string& weight = module.weights.front();
+    const bool is_shared = weight.ends_with("attention.q") || weight.ends_with("attention.k") ||
+                           weight.ends_with("attention.v") || weight.ends_with("mlp.gate") ||
+                           weight.ends_with("mlp.up");
+    const bool is_alone = !is_shared || traits.family == "gpt2";
+    if (is_alone || !is_target(tuning, traits, module.path)) continue;
+    if (!is_feedforward(tuning, traits, module.path)) continue;
+    return make_error(ErrorCode::invalid_config,
+                      "tuning.feedforward: {} shares its input with its neighbours; choose modules "
+                      "with one of their own: o_proj, down_proj",
+                      module.path);
+  }
+  return ok_status();
+}
+
+Status check_virtual_tokens(const Tuning& tuning, const ModelTraits& traits) {
+  if (tuning.virtual_tokens < 1 || tuning.virtual_tokens >= traits.context_length) {
+    return make_error(ErrorCode::invalid_config,
+                      "tuning.virtual_tokens: {} must be from 1 to {}, below the model's context",
+                      tuning.virtual_tokens, traits.context_length - 1);
+  }
+  const bool has_net = tuning.method == TuningMethod::p_tuning;
+  if (has_net == (tuning.projection_size > 0)) return ok_status();
+  return make_error(ErrorCode::invalid_config, "tuning.projection_size: {}",
+                    has_net ? "must be 1 or more for p_tuning: it is the width of its net"
+                            : "must be 0: only p_tuning has a net");
+}
+
+Status check_method(const Tuning& tuning, const std::vector<TunableModule>& modules,
+                    const ModelTraits& traits) {
+  switch (tuning.method) {
+    case TuningMethod::lora:
+      return check_rank(tuning, modules, traits);
+    case TuningMethod::ia3:
+      return check_feedforward(tuning, modules, traits);
+    case TuningMethod::prefix:
+    case TuningMethod::prompt:
+    case TuningMethod::p_tuning:
+      return check_virtual_tokens(tuning, traits);
+    case TuningMethod::houlsby:
+      if (tuning.bottleneck >= 1 && tuning.bottleneck <= traits.hidden_size) return ok_status();
+      return make_error(ErrorCode::invalid_config,
+                        "tuning.bottleneck: {} must be from 1 to the hidden size, {}",
+                        tuning.bottleneck, traits.hidden_size);
+    case TuningMethod::full:
+      break;
+  }
+  return ok_status();
+}
+
+std::vector<ParameterSpec> whole_model(const ModelTraits& traits) {
+  StageSlice whole;
+  whole.layer_end = traits.layer_count;
+  Result<std::vector<ParameterSpec>> specs = declare_parameters(traits, whole);
+  COLLIE_CHECK(specs.ok(), "the traits have been checked");
+  return std::move(specs).value();
+}
+
+}  // namespace
+
+double Tuning::lora_scale() const {
+  const auto divisor = static_cast<double>(rank);
+  return alpha / (rslora ? std::sqrt(divisor) : divisor);
+}
+
+std::int64_t Tuning::tokens_before() const {
+  const bool has = method == TuningMethod::prefix || method == TuningMethod::prompt ||
+                   method == TuningMethod::p_tuning;
+  return has ? virtual_tokens : 0;
+}
+
+std::string module_path(const ParameterSpec& spec) {
+  return std::string(without_ending(spec.hf.tensor));
+}
+
+bool matches_module(std::string_view target, std::string_view path) {
+  if (target == all_linear) return path != "lm_head";
+  return matches_pattern(target, path) || matches_pattern(fmt::format("*.{}", target), path);
+}
+
+bool saves_module(std::string_view target, std::string_view path) {
+  return matches_pattern(fmt::format("*{}", target), path);
+}
+
+bool is_target(const Tuning& tuning, const ModelTraits& traits, std::string_view path) {
+  const auto means = [&](const std::string& target) { return matches_module(target, path); };
+  if (!tuning.targets.empty()) return std::ranges::any_of(tuning.targets, means);
+  return std::ranges::any_of(default_targets(tuning, traits), means);
+}
+
+bool is_feedforward(const Tuning& tuning, const ModelTraits& traits, std::string_view path) {
+  const auto means = [&](const std::string& target) { return matches_module(target, path); };
+  if (!tuning.feedforward.empty()) return std::ranges::any_of(tuning.feedforward, means);
+  return matches_module(traits.family == "gpt2" ? "mlp.c_proj" : "down_proj", path);
+}
+
+std::vector<TunableModule> tunable_modules(const ModelTraits& traits) {
+  std::vector<TunableModule> modules;
+  for (const ParameterSpec& spec : whole_model(traits)) {
+    if (spec.is_vector || !spec.name.starts_with("layers.")) continue;
+    const std::string path = module_path(spec);
+    if (modules.empty() || modules.back().path != path) {
+      modules.push_back({path, {}, spec.hf.file_rows, spec.cols});
+    }
+    modules.back().weights.push_back(spec.name);
+  }
+  return modules;
+}
+
+Status check_training(const Tuning& tuning) {
+  if (tuning.method != TuningMethod::lora || !tuning.dora || tuning.dropout == 0.0) {
+    return ok_status();
+  }
+  return make_error(ErrorCode::invalid_config,
+                    "tuning.dropout: {} with dora is not supported in training: set it, or an "
+                    "adapter's lora_dropout, to 0",
+                    tuning.dropout);
+}
+
+Status check_tuning(const Tuning& tuning, const ModelTraits& traits) {
+  if (tuning.is_full()) return ok_status();
+  const std::vector<TunableModule> modules = tunable_modules(traits);
+  std::vector<std::string> linear, all;
+  for (const TunableModule& module : modules) linear.push_back(module.path);
+  for (const ParameterSpec& spec : whole_model(traits)) {
+    std::string path = module_path(spec);
+    if (std::ranges::find(all, path) == all.end()) all.push_back(std::move(path));
+  }
+  COLLIE_TRY_VOID(
+      check_targets("targets", tuning.targets, linear, short_names(linear), matches_module));
+  if (tuning.feedforward != std::vector{std::string(no_modules)}) {
+    COLLIE_TRY_VOID(check_targets("feedforward", tuning.feedforward, linear, short_names(linear),
+                                  matches_module));
+  }
+  COLLIE_TRY_VOID(check_targets("modules_to_save", tuning.modules_to_save, all, short_names(all),
+                                saves_module));
+  return check_method(tuning, modules, traits);
+}
+
+}  // namespace collie
