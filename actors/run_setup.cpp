@@ -1,6 +1,7 @@
 #include "actors/run_setup.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "actors/hosting.hpp"
 #include "actors/schedule/files.hpp"
@@ -13,6 +14,8 @@
 #include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
 #include "runtime/file.hpp"
+#include "runtime/glob.hpp"
+#include "runtime/suggest.hpp"
 #include "runtime/thread_pool.hpp"
 
 namespace collie {
@@ -212,6 +215,37 @@ Status check_zero(const RunConfig& config, const ModelSetup& setup) {
   return make_error(ErrorCode::unsupported, "train.zero: {}", reason);
 }
 
+// A group that means no parameter is a name misspelt.
+Status check_groups(const RunConfig& config, const ModelSetup& setup) {
+  StageSlice whole;
+  whole.layer_end = setup.traits.layer_count;
+  COLLIE_TRY(std::vector<ParameterSpec> specs, declare_parameters(setup.traits, whole));
+  if (setup.tuning) declare_tuning(*setup.tuning, setup.traits, whole, specs);
+  for (const ParameterGroup& group : config.train.optimizer.groups) {
+    const auto means = [&](const ParameterSpec& spec) {
+      return matches_glob(group.pattern, spec.name) || matches_glob(group.pattern, spec.hf.tensor);
+    };
+    if (std::ranges::any_of(specs, means)) continue;
+    return make_error(ErrorCode::invalid_config,
+                      "train.optimizer.groups: no parameter is called {}; names are like {} or {}",
+                      quoted_name(group.pattern), specs.back().name, specs.back().hf.tensor);
+  }
+  return ok_status();
+}
+
+// The end of the run would replace the weights that it began with.
+Status check_own_model(const RunConfig& config) {
+  const auto place = [](const std::string& path) {
+    return (std::filesystem::path(path) / "").lexically_normal();
+  };
+  const std::string own = join_path(config.output.directory, "model");
+  if (config.model.is_fresh() || place(config.model.path) != place(own)) return ok_status();
+  return make_error(ErrorCode::invalid_config,
+                    "model.path: {} is where this run writes its own model: choose another "
+                    "output.directory",
+                    config.model.path);
+}
+
 }  // namespace
 
 Result<ModelSetup> set_up_model(const RunConfig& config) {
@@ -276,6 +310,10 @@ Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumeP
   RunSetup setup;
   setup.config = config;
   COLLIE_TRY(setup.model, set_up_model(config));
+  if (kind == RunKind::train) {
+    COLLIE_TRY_VOID(check_own_model(config));
+    COLLIE_TRY_VOID(check_groups(config, setup.model));
+  }
   if (kind == RunKind::train && setup.model.tuning) {
     COLLIE_TRY_VOID(check_training(*setup.model.tuning));
   }

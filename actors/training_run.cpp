@@ -156,6 +156,7 @@ Status TrainingRun::one_step(TrainingReport& report) {
 }
 
 Status TrainingRun::train(TrainingReport& report) {
+  saved_states = callbacks.states();
   if (!finished()) {
     callbacks.tell(&Callback::on_epoch_begin, EpochEvent{epochs_after(steps_done) + 1, steps_done});
   }
@@ -172,6 +173,8 @@ Status TrainingRun::train(TrainingReport& report) {
 // After the last step.
 Status TrainingRun::end(TrainingReport& report) {
   COLLIE_TRY_VOID(evaluate_due(true));
+  // What callbacks have learned from the last evaluations belongs to the last step's checkpoint.
+  if (callbacks.states() != saved_states) COLLIE_TRY_VOID(save_run());
   callbacks.tell_trained();
   COLLIE_TRY_VOID(failed());
   report.parameter_hash = grid->parameter_hash();

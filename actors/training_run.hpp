@@ -33,6 +33,7 @@ struct TrainingRun : RunControl {
   bool stop_asked = false;
   std::optional<Error> failure;
   bool replaced_parameters = false;
+  Json saved_states;  // of the callbacks, in the newest checkpoint
 
   void finish(std::string_view reason) override {
     if (!finish_reason) note(fmt::format("ends after step {}: {}", steps_done, reason));

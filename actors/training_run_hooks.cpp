@@ -100,7 +100,8 @@ Status TrainingRun::evaluate_due(bool all) {
 
 Status TrainingRun::save_run() {
   const auto begin = std::chrono::steady_clock::now();
-  COLLIE_TRY(std::string path, grid->save_checkpoint(steps_done, callbacks.states()));
+  saved_states = callbacks.states();
+  COLLIE_TRY(std::string path, grid->save_checkpoint(steps_done, saved_states));
   callbacks.tell(&Callback::on_save,
                  SaveEvent{steps_done, std::move(path), false, seconds_since(begin)});
   return ok_status();

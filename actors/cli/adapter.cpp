@@ -51,6 +51,10 @@ Status merge_into(StageModel& model, Stream& stream, const MergeArguments& argum
 }
 
 Status merge(const MergeArguments& arguments) {
+  if (exists(arguments.output)) {
+    return make_error(ErrorCode::invalid_config, "--out {}: is there already; name a new directory",
+                      arguments.output);
+  }
   COLLIE_TRY(const ModelTraits traits, read_model_config(arguments.base));
   COLLIE_TRY(const Tuning tuning, read_adapter_config(arguments.adapter, traits));
   COLLIE_TRY_VOID(check_mergeable(tuning, 1));

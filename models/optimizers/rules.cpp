@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/glob.hpp"
+
 namespace collie {
 
 namespace {
@@ -28,25 +30,6 @@ void for_each_piece(const Parameters& parameters, const std::vector<StoreRange>&
 }
 
 }  // namespace
-
-bool matches_glob(std::string_view pattern, std::string_view name) {
-  std::size_t at = 0, star = std::string_view::npos, resume = 0;
-  for (std::size_t i = 0; i < name.size();) {
-    if (at < pattern.size() && pattern[at] == '*') {
-      star = at++;
-      resume = i;
-    } else if (at < pattern.size() && (pattern[at] == '?' || pattern[at] == name[i])) {
-      ++at;
-      ++i;
-    } else if (star != std::string_view::npos) {
-      at = star + 1;
-      i = ++resume;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', at) == std::string_view::npos;
-}
 
 ParameterRule rule_of(const OptimizerOptions& options, const ParameterSpec& spec) {
   ParameterRule rule;

@@ -33,9 +33,6 @@ struct ParameterRule {
 };
 ParameterRule rule_of(const OptimizerOptions& options, const ParameterSpec& spec);
 
-// "*" stands for any text, "?" for one character. O(|pattern| |name|).
-bool matches_glob(std::string_view pattern, std::string_view name);
-
 // A run of elements with the same rule; their state begins at state_begin of a store that is as
 // long as the ranges together.
 struct UpdateRange {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/glob.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/suggest.hpp"
 
@@ -17,26 +18,6 @@ std::string_view without_ending(std::string_view tensor) {
     if (tensor.ends_with(ending)) return tensor.substr(0, tensor.size() - ending.size());
   }
   return tensor;
-}
-
-// * stands for any characters. Linear but for backtracking to the last *, so quadratic at worst.
-bool matches_pattern(std::string_view pattern, std::string_view text) {
-  std::size_t at = 0, in_pattern = 0, star = std::string_view::npos, resume = 0;
-  while (at < text.size()) {
-    if (in_pattern < pattern.size() && pattern[in_pattern] == '*') {
-      star = in_pattern++;
-      resume = at;
-    } else if (in_pattern < pattern.size() && pattern[in_pattern] == text[at]) {
-      ++in_pattern;
-      ++at;
-    } else if (star != std::string_view::npos) {
-      in_pattern = star + 1;
-      at = ++resume;
-    } else {
-      return false;
-    }
-  }
-  return pattern.substr(in_pattern).find_first_not_of('*') == std::string_view::npos;
 }
 
 std::vector<std::string> default_targets(const Tuning& tuning, const ModelTraits& traits) {
@@ -165,11 +146,11 @@ std::string module_path(const ParameterSpec& spec) {
 
 bool matches_module(std::string_view target, std::string_view path) {
   if (target == all_linear) return path != "lm_head";
-  return matches_pattern(target, path) || matches_pattern(fmt::format("*.{}", target), path);
+  return matches_glob(target, path) || matches_glob(fmt::format("*.{}", target), path);
 }
 
 bool saves_module(std::string_view target, std::string_view path) {
-  return matches_pattern(fmt::format("*{}", target), path);
+  return matches_glob(fmt::format("*{}", target), path);
 }
 
 bool is_target(const Tuning& tuning, const ModelTraits& traits, std::string_view path) {

@@ -45,6 +45,15 @@ class Adapter(CliTest):
         self.assertEqual(self.succeed("generate", "merged", *said), with_one)
         self.assertIn("nowhere", self.refuse("adapter", "merge", base, "nowhere", "--out", "x"))
         self.assertFalse((self.root / "x").exists())
+        self.assertIn("is there already",
+                      self.refuse("adapter", "merge", base, one, "--out", "two"))
+        self.assertTrue((self.root / "two/adapter").exists())
+
+    def test_a_run_does_not_replace_the_model_it_begins_with(self):
+        self.train("first", "tuning.save_merged=true")
+        own = self.tiny("model.fresh=null", "model.path=first/model",
+                        "model.tokenizer_vocab_size=0")
+        self.assertIn("its own model", self.refuse(*own, "--output", "./first/"))
 
     def test_evaluation_beside_a_model(self):
         end = self.train("run", "data.validation_fraction=0.1")

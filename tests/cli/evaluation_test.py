@@ -72,6 +72,14 @@ class Evaluation(CliTest):
         self.assertIn(f"ends after step {end['steps_done']}: pairs#acc was best", said)
         self.assertEqual(len((self.root / "runs/tiny/samples.jsonl").read_text().splitlines()), 1)
 
+    def test_an_extended_run_remembers_the_best_of_its_last_evaluation(self):
+        best = ("data.validation_fraction=0.1", "eval.every_steps=2", "checkpoint.best.keep=1",
+                "checkpoint.best.metric=validation#loss", "train.lr_schedule=constant")
+        self.succeed(*self.tiny(*best, "train.max_steps=4"), "--quiet")
+        self.assertTrue((self.root / "runs/tiny/best/checkpoint-4").exists())
+        self.succeed(*self.tiny(*best, "train.max_steps=6", "train.lr=50"), "--quiet")
+        self.assertTrue((self.root / "runs/tiny/best/checkpoint-4").exists())
+
     def test_what_is_wrong_is_told_in_one_line(self):
         (self.root / "empty.jsonl").write_text("")
         pair = self.evaluators[0]
