@@ -27,25 +27,12 @@ foreach(group BadInput Help Plan Train Stop)
   set_tests_properties(cli.${group} PROPERTIES TIMEOUT 600)
 endforeach()
 
-add_test(NAME cli.schedule
-  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/schedule_test.py"
-    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
-set_tests_properties(cli.schedule PROPERTIES TIMEOUT 600)
-
-add_test(NAME cli.adapter
-  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/adapter_test.py"
-    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
-set_tests_properties(cli.adapter PROPERTIES TIMEOUT 600)
-
-add_test(NAME cli.tokenize
-  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/tokenize_test.py"
-    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
-set_tests_properties(cli.tokenize PROPERTIES TIMEOUT 600)
-
-add_test(NAME cli.evaluation
-  COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/evaluation_test.py"
-    $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
-set_tests_properties(cli.evaluation PROPERTIES TIMEOUT 600)
+foreach(name schedule adapter tokenize evaluation)
+  add_test(NAME cli.${name}
+    COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/${name}_test.py"
+      $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")
+  set_tests_properties(cli.${name} PROPERTIES TIMEOUT 600)
+endforeach()
 
 add_test(NAME cli.examples
   COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/examples_test.py"
