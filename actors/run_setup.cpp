@@ -74,7 +74,7 @@ Status open_data(RunSetup& setup, RunKind kind) {
   return ok_status();
 }
 
-GeneratorOptions generator_options(const RunConfig& config) {
+ScheduleOptions generator_options(const RunConfig& config) {
   const GridSection& grid = config.grid;
   return {.ranks = grid.pp,
           .micro_batches = static_cast<int>(config.train.accumulation),
@@ -92,15 +92,15 @@ GeneratorOptions generator_options(const RunConfig& config) {
 }
 
 // grid.plan is for schedules that plan; the other keys make_schedule() refuses by itself.
-Status check_plan(const std::string& name, const GeneratorOptions& options) {
-  const Generator* generator = find_generator(name);
+Status check_plan(const std::string& name, const ScheduleOptions& options) {
+  const ScheduleGenerator* generator = find_generator(name);
   if (generator == nullptr || generator->takes.memory_cap) return ok_status();
-  GeneratorOptions unplanned{.ranks = options.ranks,
-                             .micro_batches = options.micro_batches,
-                             .chunks = options.chunks,
-                             .group = options.group,
-                             .slices = options.slices,
-                             .warm_up_steps = options.warm_up_steps};
+  ScheduleOptions unplanned{.ranks = options.ranks,
+                            .micro_batches = options.micro_batches,
+                            .chunks = options.chunks,
+                            .group = options.group,
+                            .slices = options.slices,
+                            .warm_up_steps = options.warm_up_steps};
   if (options == unplanned) return ok_status();
   return make_error(ErrorCode::invalid_config,
                     "grid.plan: schedule {} does not plan with costs; leave grid.plan out or use "
@@ -113,12 +113,12 @@ Result<Schedule> named_schedule(const RunConfig& config) {
   const std::string& name = config.grid.schedule;
   const int ranks = config.grid.pp;
   const auto micro_batches = static_cast<int>(config.train.accumulation);
-  const GeneratorOptions options = generator_options(config);
+  const ScheduleOptions options = generator_options(config);
   if (!is_schedule_file(name)) {
     COLLIE_TRY_VOID(check_plan(name, options));
     return make_schedule(name, options);
   }
-  if (options != GeneratorOptions{.ranks = ranks, .micro_batches = micro_batches}) {
+  if (options != ScheduleOptions{.ranks = ranks, .micro_batches = micro_batches}) {
     return make_error(ErrorCode::invalid_config,
                       "grid.schedule: {} is a file, which says all of the schedule; leave out "
                       "grid.chunks, group, slices, warm_up_steps and plan",

@@ -1,16 +1,11 @@
 #include "actors/training_run.hpp"
 
-#include <chrono>
-
 #include "models/lr_schedule.hpp"
+#include "runtime/elapsed.hpp"
 
 namespace collie {
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 // A step of the user's own.
 class OwnStep final : public StepContext {

@@ -1,18 +1,9 @@
 // What happens between steps: evaluations, files, what callbacks ask for.
-#include <chrono>
-
 #include "actors/training_run.hpp"
 #include "models/flops.hpp"
+#include "runtime/elapsed.hpp"
 
 namespace collie {
-
-namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-}  // namespace
 
 Result<std::string> TrainingRun::save_checkpoint(const std::string& directory) {
   COLLIE_CHECK(!begun_early,

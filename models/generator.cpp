@@ -12,6 +12,7 @@
 #include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
 #include "models/stage.hpp"
+#include "runtime/elapsed.hpp"
 #include "runtime/file.hpp"
 #include "runtime/thread_pool.hpp"
 
@@ -20,10 +21,6 @@ namespace collie {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 int choose_threads(int wanted) {
   if (wanted > 0) return std::min(wanted, limits::threads_per_stream_max);

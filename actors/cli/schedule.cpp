@@ -23,7 +23,7 @@ constexpr const char* schedule_footer =
     "Example: collie-actor-node schedule simulate zbv --ranks 4 --micro-batches 8 --html zbv.html";
 
 bool is_generator(const std::string& name, std::vector<std::string>& known) {
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     known.emplace_back(generator.name);
     if (generator.name == name) return true;
   }
@@ -31,8 +31,8 @@ bool is_generator(const std::string& name, std::vector<std::string>& known) {
 }
 
 // Planning generators take times of one chunk.
-GeneratorOptions planned_with(const GeneratorOptions& options, const CostArguments& costs) {
-  GeneratorOptions planned = options;
+ScheduleOptions planned_with(const ScheduleOptions& options, const CostArguments& costs) {
+  ScheduleOptions planned = options;
   const double parts = costs.per_rank ? std::max(options.chunks, 1) : 1.0;
   planned.forward = costs.forward.front() / parts;
   planned.input = costs.input.front() / parts;
@@ -51,7 +51,7 @@ void add_source_options(CLI::App& verb, SourceArguments& arguments, SourceCount 
         verb.add_option("SCHEDULE", arguments.names, "A file or a generator's name")->required();
     if (count == SourceCount::one) names->expected(1);
   }
-  GeneratorOptions& options = arguments.options;
+  ScheduleOptions& options = arguments.options;
   verb.add_option("--ranks", options.ranks, "Ranks (devices) of the pipeline")
       ->capture_default_str()
       ->group("Generators");

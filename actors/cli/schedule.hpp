@@ -15,7 +15,7 @@ namespace collie::cli {
 // A schedule on the command line: a file, or a generator by name with its options.
 struct SourceArguments {
   std::vector<std::string> names;
-  GeneratorOptions options = {.ranks = 4, .micro_batches = 8};
+  ScheduleOptions options = {.ranks = 4, .micro_batches = 8};
 };
 
 struct CostArguments {

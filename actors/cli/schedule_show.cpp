@@ -14,7 +14,7 @@ namespace {
 
 Status list_schedules(const Unit&) {
   std::size_t names = 0, titles = 0, needs = 0;
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     names = std::max(names, generator.name.size());
     titles = std::max(titles, generator.title.size());
     needs = std::max(needs, arguments_taken(generator).size());
@@ -25,7 +25,7 @@ Status list_schedules(const Unit&) {
                needs, source);
   };
   row("name", "schedule", "kind", "takes", "paper");
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     row(generator.name, generator.title, generator.asynchronous ? "async" : "sync",
         arguments_taken(generator), generator.source);
   }

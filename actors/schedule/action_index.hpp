@@ -1,12 +1,18 @@
 // Where each action of a schedule stands: built once, in time linear in the number of actions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "actors/schedule/schedule.hpp"
 
 namespace collie {
+
+// Ranks, stages and micro-batches are ints, -1 meaning none; containers count in std::size_t.
+inline std::size_t index_of(int value) {
+  return static_cast<std::size_t>(value);
+}
 
 // A place in the programs; position < 0: nowhere.
 struct ActionPlace {

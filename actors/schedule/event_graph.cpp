@@ -6,14 +6,6 @@
 
 namespace collie {
 
-namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 EventGraph::EventGraph(const Schedule& lowered) : lowered_(lowered) {
   find_pairs();
   find_ends();

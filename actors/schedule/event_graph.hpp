@@ -4,8 +4,7 @@
 //   - An action waits for the action before it on its rank.
 //   - A receive waits for the send of the same message.
 //   - With credit c the n-th send of a directed pair of ranks waits for the (n-c)-th receive of
-//   that
-//     pair, in the receiver's order, whatever message that takes.
+//     that pair, in the receiver's order, whatever message that takes.
 //   - Rendezvous: a send and its receive are one event. A FENCE is one event of all ranks; the k-th
 //     REDUCE_GRADs of a stage are one event of its two ranks.
 //   - FIFO: in addition the k-th receive of a pair has to be that of the k-th send.

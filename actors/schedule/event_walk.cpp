@@ -3,14 +3,6 @@
 
 namespace collie {
 
-namespace {
-
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
-}  // namespace
-
 // Removes events in topological order.
 class EventWalk {
  public:

@@ -8,13 +8,13 @@
 
 namespace collie {
 
-const Generator* find_generator(std::string_view name) {
+const ScheduleGenerator* find_generator(std::string_view name) {
   const auto& known = schedule_generators();
-  const auto found = std::ranges::find(known, name, &Generator::name);
+  const auto found = std::ranges::find(known, name, &ScheduleGenerator::name);
   return found == known.end() ? nullptr : &*found;
 }
 
-std::string arguments_taken(const Generator& generator) {
+std::string arguments_taken(const ScheduleGenerator& generator) {
   const Takes& takes = generator.takes;
   std::vector<std::string_view> taken;
   if (takes.chunks == 0) taken.emplace_back("--chunks");
@@ -37,7 +37,7 @@ Status check_between(std::string_view key, int value, int low, int high) {
 }
 
 // Before anything is allocated.
-Status check_bounds(const GeneratorOptions& options) {
+Status check_bounds(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_between("ranks", options.ranks, 1, limits::schedule_ranks_max));
   COLLIE_TRY_VOID(
       check_between("micro_batches", options.micro_batches, 1, limits::micro_batches_max));
@@ -60,7 +60,7 @@ Status check_bounds(const GeneratorOptions& options) {
 }
 
 // An error that names the first argument that was given in vain.
-Status check_takes(std::string_view name, const GeneratorOptions& options, const Takes& takes) {
+Status check_takes(std::string_view name, const ScheduleOptions& options, const Takes& takes) {
   if (takes.chunks != 0 && options.chunks != 0 && options.chunks != takes.chunks) {
     return make_error(ErrorCode::invalid_config,
                       "schedule {} has {} chunk{} per rank, not {}; leave chunks out", name,
@@ -87,14 +87,15 @@ Status check_takes(std::string_view name, const GeneratorOptions& options, const
 
 }  // namespace
 
-Result<Schedule> make_schedule(std::string_view name, const GeneratorOptions& options) {
-  if (const Generator* generator = find_generator(name)) {
+Result<Schedule> make_schedule(std::string_view name, const ScheduleOptions& options) {
+  if (const ScheduleGenerator* generator = find_generator(name)) {
     COLLIE_TRY_VOID(check_bounds(options));
     COLLIE_TRY_VOID(check_takes(name, options, generator->takes));
     return generator->generate(options);
   }
   std::vector<std::string> known;
-  for (const Generator& generator : schedule_generators()) known.emplace_back(generator.name);
+  for (const ScheduleGenerator& generator : schedule_generators())
+    known.emplace_back(generator.name);
   return make_error(ErrorCode::invalid_config, "no schedule named {}{}; known: {}",
                     quoted_name(name), did_you_mean(name, known), fmt::join(known, ", "));
 }

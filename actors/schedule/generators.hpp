@@ -11,7 +11,7 @@
 
 namespace collie {
 
-struct GeneratorOptions {
+struct ScheduleOptions {
   int ranks = 1;
   int micro_batches = 1;  // for asynchronous ones: of the whole file
   int chunks = 0;         // per rank, where the schedule takes a number; 0: its usual one
@@ -24,7 +24,7 @@ struct GeneratorOptions {
   double activation = 1.0;    // bytes that F keeps (M_B)
   double weight_stash = 0.5;  // of these, what stays between I and W (M_W)
   double memory_cap = 0.0;    // in the same bytes, per rank
-  bool operator==(const GeneratorOptions&) const = default;
+  bool operator==(const ScheduleOptions&) const = default;
 };
 
 // The optional arguments that a schedule takes. One that it does not take may be left out or be
@@ -38,26 +38,26 @@ struct Takes {
   bool memory_cap = false;
 };
 
-struct Generator {
+struct ScheduleGenerator {
   std::string_view name;    // "1f1b": what configurations and commands say
   std::string_view title;   // "1F1B (PipeDream-Flush, DAPPLE)"
   std::string_view source;  // "Narayanan et al., ICML 2021"
   bool asynchronous = false;
   Takes takes = {};
   std::string_view needs = {};  // what else it wants of its arguments; its errors say it in full
-  Result<Schedule> (*generate)(const GeneratorOptions& options);  // call it through make_schedule
+  Result<Schedule> (*generate)(const ScheduleOptions& options);  // call it through make_schedule
 };
 
 // All of them, one line each, in the order in which a list shows them.
-const std::vector<Generator>& schedule_generators();
+const std::vector<ScheduleGenerator>& schedule_generators();
 // By its name; null: there is none.
-const Generator* find_generator(std::string_view name);
+const ScheduleGenerator* find_generator(std::string_view name);
 // "--chunks, --group; 2 chunks or more": for lists; "-": nothing.
-std::string arguments_taken(const Generator& generator);
+std::string arguments_taken(const ScheduleGenerator& generator);
 
 // By the name a configuration uses. Errors: an unknown name (suggests the nearest), an argument out
 // of bounds (limits.hpp) or that the schedule does not take, and what the schedule cannot do.
-Result<Schedule> make_schedule(std::string_view name, const GeneratorOptions& options);
+Result<Schedule> make_schedule(std::string_view name, const ScheduleOptions& options);
 
 // Forwards only, for evaluation, on the same placement as another schedule.
 Schedule forward_only(const Placement& placement, int micro_batches);

@@ -15,7 +15,7 @@ namespace collie {
 namespace {
 
 // What a generator plans with: times of one chunk, memory of a rank's share.
-GeneratorOptions planning_options(const SearchOptions& options, int chunks) {
+ScheduleOptions planning_options(const SearchOptions& options, int chunks) {
   const double parts = std::max(chunks, 1);
   return {.ranks = options.ranks,
           .micro_batches = options.micro_batches,
@@ -53,14 +53,14 @@ std::vector<double> caps_of(const SearchOptions& options) {
 }
 
 // All combinations of the parameters that a generator takes.
-std::vector<GeneratorOptions> variants(const Takes& takes, const SearchOptions& options) {
+std::vector<ScheduleOptions> variants(const Takes& takes, const SearchOptions& options) {
   const std::vector<int> usual = {0}, whole = {1};
-  std::vector<GeneratorOptions> all;
+  std::vector<ScheduleOptions> all;
   for (const int chunks : takes.chunks == 0 ? options.chunks : usual) {
     for (const int group : takes.group ? groups_of(options) : usual) {
       for (const int slices : takes.slices ? options.slices : whole) {
         for (const double cap : takes.memory_cap ? caps_of(options) : std::vector<double>{0.0}) {
-          GeneratorOptions& variant = all.emplace_back(planning_options(options, chunks));
+          ScheduleOptions& variant = all.emplace_back(planning_options(options, chunks));
           variant.group = group;
           variant.slices = slices;
           variant.memory_cap = cap;
@@ -127,10 +127,10 @@ class Search {
  public:
   explicit Search(const SearchOptions& options) : options_(options) {}
 
-  void try_generator(const Generator& generator) {
-    const std::vector<GeneratorOptions> all = variants(generator.takes, options_);
+  void try_generator(const ScheduleGenerator& generator) {
+    const std::vector<ScheduleOptions> all = variants(generator.takes, options_);
     bool is_first = true;
-    for (const GeneratorOptions& variant : all) {
+    for (const ScheduleOptions& variant : all) {
       try_one(generator, variant, is_first);
       is_first = false;
     }
@@ -142,7 +142,7 @@ class Search {
   }
 
  private:
-  void try_one(const Generator& generator, const GeneratorOptions& options, bool is_first) {
+  void try_one(const ScheduleGenerator& generator, const ScheduleOptions& options, bool is_first) {
     SearchCandidate candidate = {.generator = generator.name, .options = options};
     const Result<Schedule> schedule = make_schedule(generator.name, options);
     if (!schedule) {
@@ -192,8 +192,8 @@ CostModel share_costs(const Schedule& schedule, const StageCosts& costs,
   return model;
 }
 
-std::string arguments_of(std::string_view generator, const GeneratorOptions& options) {
-  const GeneratorOptions usual;
+std::string arguments_of(std::string_view generator, const ScheduleOptions& options) {
+  const ScheduleOptions usual;
   std::string text = fmt::format("{} --ranks {} --micro-batches {}", generator, options.ranks,
                                  options.micro_batches);
   const auto add = [&](std::string_view name, double value, double otherwise) {
@@ -208,9 +208,9 @@ std::string arguments_of(std::string_view generator, const GeneratorOptions& opt
 
 namespace {
 
-Status check_count(const std::vector<Generator>& generators, const SearchOptions& options) {
+Status check_count(const std::vector<ScheduleGenerator>& generators, const SearchOptions& options) {
   std::size_t count = 0;
-  for (const Generator& generator : generators) {
+  for (const ScheduleGenerator& generator : generators) {
     const Takes& takes = generator.takes;
     count += (takes.chunks == 0 ? options.chunks.size() : 1) *
              (takes.group ? groups_of(options).size() : 1) *
@@ -227,13 +227,13 @@ Status check_count(const std::vector<Generator>& generators, const SearchOptions
 }  // namespace
 
 Result<std::vector<SearchCandidate>> search_schedules(const SearchOptions& options) {
-  std::vector<Generator> generators = schedule_generators();
-  std::erase_if(generators, [&](const Generator& generator) {
+  std::vector<ScheduleGenerator> generators = schedule_generators();
+  std::erase_if(generators, [&](const ScheduleGenerator& generator) {
     return generator.asynchronous && !options.asynchronous;
   });
   COLLIE_TRY_VOID(check_count(generators, options));
   Search search(options);
-  for (const Generator& generator : generators) search.try_generator(generator);
+  for (const ScheduleGenerator& generator : generators) search.try_generator(generator);
   std::vector<SearchCandidate> candidates = search.take();
   if (candidates.empty() || !candidates.front().refused.empty()) {
     return make_error(

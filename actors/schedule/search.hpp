@@ -30,7 +30,7 @@ struct SearchOptions {
 
 struct SearchCandidate {
   std::string_view generator;
-  GeneratorOptions options;
+  ScheduleOptions options;
   std::string schedule_name = {};
   double period = 0.0;      // time of the whole schedule in the steady state
   double throughput = 0.0;  // micro-batches per unit of time and rank
@@ -50,6 +50,6 @@ Result<std::vector<SearchCandidate>> search_schedules(const SearchOptions& optio
 CostModel share_costs(const Schedule& schedule, const StageCosts& costs, const StageMemory& memory);
 
 // "zbv --ranks 4 --micro-batches 8": what makes a candidate on the command line.
-std::string arguments_of(std::string_view generator, const GeneratorOptions& options);
+std::string arguments_of(std::string_view generator, const ScheduleOptions& options);
 
 }  // namespace collie

@@ -82,7 +82,7 @@ Status refuse_variants(const JsonReader& config) {
   return ok_status();
 }
 
-Result<ModelTraits> read_config(const JsonReader& config) {
+Result<ModelTraits> read_gpt2_config(const JsonReader& config) {
   ModelTraits traits;
   traits.family = "gpt2";
   COLLIE_TRY_VOID(read_sizes(config, traits));
@@ -104,6 +104,6 @@ Result<ModelTraits> read_config(const JsonReader& config) {
 }  // namespace
 
 const Family gpt2_family = {"gpt2",        "GPT2LMHeadModel", "transformer.", "transformer.h.",
-                            outside_names, layer_names,       harmless_ends,  read_config};
+                            outside_names, layer_names,       harmless_ends,  read_gpt2_config};
 
 }  // namespace collie

@@ -88,7 +88,7 @@ Status read_switches(const JsonReader& config, const LlamaDefaults& defaults, Mo
   return ok_status();
 }
 
-Result<ModelTraits> read_config(const JsonReader& config) {
+Result<ModelTraits> read_llama_config(const JsonReader& config) {
   return read_llama_like(config, {.family = "llama"});
 }
 
@@ -115,6 +115,6 @@ std::span<const std::string_view> llama_harmless() {
 }
 
 const Family llama_family = {"llama",       "LlamaForCausalLM", "model.",      "model.layers.",
-                             outside_names, layer_names,        harmless_ends, read_config};
+                             outside_names, layer_names,        harmless_ends, read_llama_config};
 
 }  // namespace collie

@@ -5,7 +5,7 @@ namespace collie {
 
 namespace {
 
-Result<ModelTraits> read_config(const JsonReader& config) {
+Result<ModelTraits> read_mistral_config(const JsonReader& config) {
   COLLIE_TRY(ModelTraits traits,
              read_llama_like(config, {.family = "mistral", .context_length = 4096 * 32}));
   // Absent means the 4096 of transformers, null means none; the reader takes both for absent.
@@ -19,6 +19,6 @@ Result<ModelTraits> read_config(const JsonReader& config) {
 
 const Family mistral_family = {"mistral",        "MistralForCausalLM", "model.",
                                "model.layers.",  llama_outside(),      llama_in_layer(),
-                               llama_harmless(), read_config};
+                               llama_harmless(), read_mistral_config};
 
 }  // namespace collie

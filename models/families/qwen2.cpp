@@ -9,7 +9,7 @@ namespace collie {
 
 namespace {
 
-Result<ModelTraits> read_config(const JsonReader& config) {
+Result<ModelTraits> read_qwen2_config(const JsonReader& config) {
   COLLIE_TRY(
       ModelTraits traits,
       read_llama_like(config, {.family = "qwen2", .context_length = 32768, .qkv_bias = true}));
@@ -43,7 +43,8 @@ Status read_qwen_window(const JsonReader& config, ModelTraits& traits) {
   return ok_status();
 }
 
-const Family qwen2_family = {"qwen2",         "Qwen2ForCausalLM", "model.",         "model.layers.",
-                             llama_outside(), llama_in_layer(),   llama_harmless(), read_config};
+const Family qwen2_family = {"qwen2",          "Qwen2ForCausalLM", "model.",
+                             "model.layers.",  llama_outside(),    llama_in_layer(),
+                             llama_harmless(), read_qwen2_config};
 
 }  // namespace collie

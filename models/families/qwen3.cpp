@@ -5,7 +5,7 @@ namespace collie {
 
 namespace {
 
-Result<ModelTraits> read_config(const JsonReader& config) {
+Result<ModelTraits> read_qwen3_config(const JsonReader& config) {
   COLLIE_TRY(
       ModelTraits traits,
       read_llama_like(
@@ -16,7 +16,8 @@ Result<ModelTraits> read_config(const JsonReader& config) {
 
 }  // namespace
 
-const Family qwen3_family = {"qwen3",         "Qwen3ForCausalLM", "model.",         "model.layers.",
-                             llama_outside(), llama_in_layer(),   llama_harmless(), read_config};
+const Family qwen3_family = {"qwen3",          "Qwen3ForCausalLM", "model.",
+                             "model.layers.",  llama_outside(),    llama_in_layer(),
+                             llama_harmless(), read_qwen3_config};
 
 }  // namespace collie

@@ -46,7 +46,7 @@ CostModel unit_costs() {
 }
 
 // Whether the schedule exists and is proved.
-bool bench(std::string_view name, const GeneratorOptions& options) {
+bool bench(std::string_view name, const ScheduleOptions& options) {
   const Result<Schedule> schedule = make_schedule(name, options);
   if (!schedule.ok()) {
     fmt::print("{}\n", schedule.error().message);

@@ -14,7 +14,7 @@ struct Asynchronous {
 };
 
 // 1F1B over the whole file, and STEP behind the last backward of each group.
-Result<Schedule> without_flush(std::string_view name, const GeneratorOptions& options,
+Result<Schedule> without_flush(std::string_view name, const ScheduleOptions& options,
                                const Asynchronous& kind) {
   const int count = options.micro_batches;
   if (count % kind.group != 0) {
@@ -55,7 +55,7 @@ std::string updates_within(std::string_view ahead, int group) {
   return group == 1 ? std::string(ahead) : fmt::format("ceil(({})/m)", ahead);
 }
 
-int group_or(const GeneratorOptions& options, int usual) {
+int group_or(const ScheduleOptions& options, int usual) {
   return options.group == 0 ? usual : options.group;
 }
 
@@ -79,12 +79,12 @@ Asynchronous stashing(int group, Correction correction) {
 }  // namespace
 
 // Narayanan et al. 2019, section 3.3: weight stashing.
-Result<Schedule> pipedream(const GeneratorOptions& options) {
+Result<Schedule> pipedream(const ScheduleOptions& options) {
   return without_flush("pipedream", options, stashing(group_or(options, 1), Correction::none));
 }
 
 // Narayanan et al. 2019, section 3.3: vertical sync, one version on the whole way of a micro-batch.
-Result<Schedule> pipedream_vsync(const GeneratorOptions& options) {
+Result<Schedule> pipedream_vsync(const ScheduleOptions& options) {
   return without_flush("pipedream-vsync", options,
                        {.versions = {.forward = VersionRule::vertical},
                         .contract = {.staleness = "S-1", .versions = "S"}});
@@ -92,7 +92,7 @@ Result<Schedule> pipedream_vsync(const GeneratorOptions& options) {
 
 // Narayanan et al. 2021, section 3.1: double-buffered weights. Groups of `ranks` micro-batches or
 // more: then a stage has made the version before last when it starts a group.
-Result<Schedule> pipedream_2bw(const GeneratorOptions& options) {
+Result<Schedule> pipedream_2bw(const ScheduleOptions& options) {
   const int group = group_or(options, options.ranks);
   if (group < options.ranks) {
     return make_error(ErrorCode::invalid_config,
@@ -110,7 +110,7 @@ Result<Schedule> pipedream_2bw(const GeneratorOptions& options) {
 // Yang et al. 2021, sections 2 and 3: every stage runs a forward and a backward per tick, so a rank
 // is two micro-batches ahead of the next one. T1 (learning rate by staleness), T2 (discrepancy
 // correction) and T3 (synchronous warm-up) are the correction's.
-Result<Schedule> pipemare(const GeneratorOptions& options) {
+Result<Schedule> pipemare(const ScheduleOptions& options) {
   const int group = group_or(options, 1);
   if (options.warm_up_steps > options.micro_batches / group) {
     return make_error(ErrorCode::invalid_config,
@@ -128,7 +128,7 @@ Result<Schedule> pipemare(const GeneratorOptions& options) {
 }
 
 // Chen et al. 2018, section 4: weights predicted from the velocity, for forwards and backwards.
-Result<Schedule> spectrain(const GeneratorOptions& options) {
+Result<Schedule> spectrain(const ScheduleOptions& options) {
   return without_flush("spectrain", options,
                        one_version(group_or(options, 1), VersionRule::predicted,
                                    VersionRule::predicted, Correction::spec_train));
@@ -136,7 +136,7 @@ Result<Schedule> spectrain(const GeneratorOptions& options) {
 
 // Guan et al. 2019, section 3: prediction along Adam's direction, made by the first micro-batch of
 // each mini-batch for all of it.
-Result<Schedule> xpipe(const GeneratorOptions& options) {
+Result<Schedule> xpipe(const ScheduleOptions& options) {
   return without_flush("xpipe", options,
                        one_version(group_or(options, options.ranks), VersionRule::predicted,
                                    VersionRule::predicted, Correction::xpipe));
@@ -144,7 +144,7 @@ Result<Schedule> xpipe(const GeneratorOptions& options) {
 
 // Guan et al. 2023, section 3: forwards predict along the optimizer's own direction as far as the
 // weights will have moved when the backward comes, which reads the latest.
-Result<Schedule> pipeoptim(const GeneratorOptions& options) {
+Result<Schedule> pipeoptim(const ScheduleOptions& options) {
   return without_flush("pipeoptim", options,
                        one_version(group_or(options, 1), VersionRule::predicted,
                                    VersionRule::latest, Correction::pipe_optim));
@@ -152,14 +152,14 @@ Result<Schedule> pipeoptim(const GeneratorOptions& options) {
 
 // Ajanthan et al. 2025: PipeDream's order and stashing, with Nesterov's look-ahead as the delay
 // correction.
-Result<Schedule> nesterov(const GeneratorOptions& options) {
+Result<Schedule> nesterov(const ScheduleOptions& options) {
   return without_flush("nesterov", options,
                        stashing(group_or(options, 1), Correction::nesterov_delay));
 }
 
 // PACI 2026: each stage steps by itself every `group` micro-batches (as many as ranks, usually) and
 // keeps no versions; one update at most then comes between a forward and its backward.
-Result<Schedule> paci(const GeneratorOptions& options) {
+Result<Schedule> paci(const ScheduleOptions& options) {
   return without_flush("paci", options,
                        one_version(group_or(options, options.ranks), VersionRule::latest,
                                    VersionRule::latest, Correction::none));

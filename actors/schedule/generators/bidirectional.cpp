@@ -5,7 +5,7 @@ namespace collie {
 
 namespace {
 
-Status check_even(std::string_view name, const GeneratorOptions& options) {
+Status check_even(std::string_view name, const ScheduleOptions& options) {
   if (options.ranks % 2 != 0) {
     return make_error(ErrorCode::invalid_config,
                       "schedule {} runs in both directions and needs an even number of ranks, not "
@@ -25,7 +25,7 @@ Status check_even(std::string_view name, const GeneratorOptions& options) {
 
 // DeepSeek-V3 technical report 2024, section 3.2.1, and deepseek-ai/DualPipe, dualpipe.py.
 // Direction 1 runs the second half of the micro-batches up the ranks.
-Result<Schedule> dualpipe(const GeneratorOptions& options) {
+Result<Schedule> dualpipe(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_even("dualpipe", options));
   const int ranks = options.ranks;
   const int half_count = options.micro_batches / 2;
@@ -55,7 +55,7 @@ Result<Schedule> dualpipe(const GeneratorOptions& options) {
 
 // Li and Hoefler 2021, section 3.2: units of `ranks` micro-batches, half of them in each direction,
 // every action in a slot of its own; units follow each other directly. The last unit may be short.
-Result<Schedule> chimera(const GeneratorOptions& options) {
+Result<Schedule> chimera(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_even("chimera", options));
   const int ranks = options.ranks;
   const int half_count = options.micro_batches / 2;

@@ -12,7 +12,7 @@
 namespace collie {
 namespace {
 
-Status check_options(std::string_view name, const GeneratorOptions& options) {
+Status check_options(std::string_view name, const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_planning_options(name, options));
   const std::int64_t periods = std::int64_t{options.ranks} + options.micro_batches;
   if (options.ranks * periods <= static_cast<std::int64_t>(limits::schedule_units_max / 2)) {
@@ -25,7 +25,7 @@ Status check_options(std::string_view name, const GeneratorOptions& options) {
 }
 
 Result<Schedule> from_block(std::string_view name, const BuildingBlock& block,
-                            const GeneratorOptions& options) {
+                            const ScheduleOptions& options) {
   BlockTimeline timeline(block, options.micro_batches);
   for (const bool with_weights : {true, false}) {
     if (with_weights) timeline.put_weights();
@@ -46,7 +46,7 @@ Result<Schedule> from_block(std::string_view name, const BuildingBlock& block,
 }  // namespace
 
 // Half of 1F1B's activations: two slots per rank down the V, one up.
-Result<Schedule> v_half(const GeneratorOptions& options) {
+Result<Schedule> v_half(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_options("v-half", options));
   const int p = options.ranks;
   const int gap = p % 2 == 0 ? 3 : 0;  // keeps two passes of a rank out of the same slot
@@ -58,7 +58,7 @@ Result<Schedule> v_half(const GeneratorOptions& options) {
 }
 
 // A third of 1F1B's activations: one slot per rank down and up.
-Result<Schedule> v_min(const GeneratorOptions& options) {
+Result<Schedule> v_min(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_options("v-min", options));
   const int p = options.ranks;
   const int gap = p % 3 == 0 ? 2 : 0;

@@ -20,7 +20,7 @@ InterleavedTable::InterleavedTable(int ranks, int chunks, int group, int micro_b
 }
 
 Result<InterleavedTable> InterleavedTable::make(std::string_view name,
-                                                const GeneratorOptions& options) {
+                                                const ScheduleOptions& options) {
   const int chunks = options.chunks == 0 ? 2 : options.chunks;
   const int group = options.group == 0 ? options.ranks : options.group;
   if (chunks < 2) {
@@ -34,7 +34,7 @@ Result<InterleavedTable> InterleavedTable::make(std::string_view name,
 
 // Narayanan et al. 2021 (SC), section 2.2, with Megatron-LM's warm-up, groups of any size and a
 // short last one.
-Result<Schedule> interleaved(const GeneratorOptions& options) {
+Result<Schedule> interleaved(const ScheduleOptions& options) {
   COLLIE_TRY(const InterleavedTable table, InterleavedTable::make("interleaved", options));
   const Placement placement = Placement::looped(options.ranks, table.chunks());
   Schedule schedule = empty_schedule("interleaved", placement, options.micro_batches);
@@ -50,7 +50,7 @@ Result<Schedule> interleaved(const GeneratorOptions& options) {
 
 // Lamy-Poirier 2023, section 3 (breadth-first): every chunk runs all micro-batches before the next
 // one, so a chunk's weights are gathered and its gradients reduced once per step.
-Result<Schedule> looped_bfs(const GeneratorOptions& options) {
+Result<Schedule> looped_bfs(const ScheduleOptions& options) {
   const int chunks = options.chunks == 0 ? 2 : options.chunks;
   const int count = options.micro_batches;
   if (chunks < 2) {

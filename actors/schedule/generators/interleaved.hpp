@@ -14,7 +14,7 @@ namespace collie {
 class InterleavedTable {
  public:
   // An error where the groups cannot work.
-  static Result<InterleavedTable> make(std::string_view name, const GeneratorOptions& options);
+  static Result<InterleavedTable> make(std::string_view name, const ScheduleOptions& options);
 
   int chunks() const { return chunks_; }
   // Forwards of a rank before its first backward, where each rank is to be `skew` forwards ahead of

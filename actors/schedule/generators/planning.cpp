@@ -6,7 +6,7 @@
 
 namespace collie {
 
-Status check_planning_options(std::string_view name, const GeneratorOptions& options) {
+Status check_planning_options(std::string_view name, const ScheduleOptions& options) {
   const std::pair<std::string_view, double> amounts[] = {
       {"forward", options.forward},       {"input", options.input},
       {"weight", options.weight},         {"communication", options.communication},
@@ -30,7 +30,7 @@ Status check_planning_options(std::string_view name, const GeneratorOptions& opt
   return ok_status();
 }
 
-double peak_activation_bytes(const Schedule& schedule, int rank, const GeneratorOptions& options) {
+double peak_activation_bytes(const Schedule& schedule, int rank, const ScheduleOptions& options) {
   const double chunks = schedule.placement.chunks(rank);
   const double kept = options.activation / chunks;
   const double stash = options.weight_stash / chunks;
@@ -46,7 +46,7 @@ double peak_activation_bytes(const Schedule& schedule, int rank, const Generator
   return peak;
 }
 
-Result<Schedule> within_memory_cap(Schedule schedule, const GeneratorOptions& options) {
+Result<Schedule> within_memory_cap(Schedule schedule, const ScheduleOptions& options) {
   if (options.memory_cap == 0.0) return schedule;
   for (int rank = 0; rank < schedule.ranks(); ++rank) {
     const double peak = peak_activation_bytes(schedule, rank, options);

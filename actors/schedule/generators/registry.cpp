@@ -16,7 +16,7 @@ constexpr Takes planning = {.times = true, .memory_cap = true};
 constexpr Takes planning_two = {.chunks = 2, .times = true, .memory_cap = true};
 constexpr Takes capped_two = {.chunks = 2, .memory_cap = true};
 
-constexpr Generator generators[] = {  // NOLINT(modernize-avoid-c-arrays)
+constexpr ScheduleGenerator generators[] = {  // NOLINT(modernize-avoid-c-arrays)
     {"gpipe", "GPipe", "Huang et al., NeurIPS 2019", false, plain, "", gpipe},
     {"1f1b", "1F1B (PipeDream-Flush, DAPPLE)", "Narayanan et al., ICML 2021", false, plain, "",
      one_f_one_b},
@@ -62,8 +62,8 @@ constexpr Generator generators[] = {  // NOLINT(modernize-avoid-c-arrays)
 
 }  // namespace
 
-const std::vector<Generator>& schedule_generators() {
-  static const std::vector<Generator> all(std::begin(generators), std::end(generators));
+const std::vector<ScheduleGenerator>& schedule_generators() {
+  static const std::vector<ScheduleGenerator> all(std::begin(generators), std::end(generators));
   return all;
 }
 

@@ -6,7 +6,7 @@ namespace collie {
 // Sun et al. 2024, section 3: 1F1B over slices of the sequence, forwards from a micro-batch's first
 // slice to its last and backwards from its last to its first, because under causal attention later
 // slices add to the gradients of earlier keys and values. One slice is 1F1B.
-Result<Schedule> seq1f1b(const GeneratorOptions& options) {
+Result<Schedule> seq1f1b(const ScheduleOptions& options) {
   const int slices = options.slices;
   Schedule schedule =
       empty_schedule("seq1f1b", Placement::linear(options.ranks), options.micro_batches);

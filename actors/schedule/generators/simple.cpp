@@ -4,7 +4,7 @@
 namespace collie {
 
 // Huang et al. 2019, section 2.3: all forwards, then all backwards, micro-batches in order.
-Result<Schedule> gpipe(const GeneratorOptions& options) {
+Result<Schedule> gpipe(const ScheduleOptions& options) {
   const int count = options.micro_batches;
   Schedule schedule = empty_schedule("gpipe", Placement::linear(options.ranks), count);
   for (int rank = 0; rank < options.ranks; ++rank) {
@@ -17,7 +17,7 @@ Result<Schedule> gpipe(const GeneratorOptions& options) {
 
 // Narayanan et al. 2021, section 2.2 (PipeDream-Flush), Fan et al. 2021 (DAPPLE): at most ranks -
 // rank micro-batches in flight.
-Result<Schedule> one_f_one_b(const GeneratorOptions& options) {
+Result<Schedule> one_f_one_b(const ScheduleOptions& options) {
   const int count = options.micro_batches;
   Schedule schedule = empty_schedule("1f1b", Placement::linear(options.ranks), count);
   for (int rank = 0; rank < options.ranks; ++rank) {

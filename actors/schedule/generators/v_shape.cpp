@@ -42,7 +42,7 @@ void append_zbv(int ranks, int rank, int micro_batches, Lane& near, Lane& far) {
 // Qi et al. 2024 (Controllable Memory), section 4 and ScheduleZBVZeroBubble of
 // torch.distributed.pipelining: no bubble within a rank's span where F, I and W take equally long,
 // with 1F1B's memory on every rank. The loss is on rank 0.
-Result<Schedule> zbv(const GeneratorOptions& options) {
+Result<Schedule> zbv(const ScheduleOptions& options) {
   const int count = options.micro_batches;
   Schedule schedule = empty_schedule("zbv", Placement::wave(options.ranks, 2), count);
   for (int rank = 0; rank < options.ranks; ++rank) {
@@ -56,7 +56,7 @@ Result<Schedule> zbv(const GeneratorOptions& options) {
 
 // DualPipeV (deepseek-ai/DualPipe, dualpipev.py): DualPipe's two halves folded onto one set of
 // ranks, so weights are held once. The loss is on rank 0.
-Result<Schedule> dualpipev(const GeneratorOptions& options) {
+Result<Schedule> dualpipev(const ScheduleOptions& options) {
   const int ranks = options.ranks;
   const int count = options.micro_batches;
   if (count < 2 * ranks) {

@@ -113,7 +113,7 @@ class GreedyWave {
 
 // Liu et al. 2023, section 3: `chunks` / 2 waves across the ranks, ordered greedily. At most twice
 // as many micro-batches as ranks are in flight, more than which do not help.
-Result<Schedule> hanayo(const GeneratorOptions& options) {
+Result<Schedule> hanayo(const ScheduleOptions& options) {
   const int chunks = options.chunks == 0 ? 4 : options.chunks;
   if (chunks % 2 != 0) {
     return make_error(ErrorCode::invalid_config,

@@ -23,7 +23,7 @@ struct Choices {
 // or has no memory left.
 class ZbvPlanner {
  public:
-  ZbvPlanner(const GeneratorOptions& options, double memory_cap, Choices choices)
+  ZbvPlanner(const ScheduleOptions& options, double memory_cap, Choices choices)
       : options_(options),
         memory_cap_(rounded_up(memory_cap)),
         choices_(choices),
@@ -226,7 +226,7 @@ class ZbvPlanner {
     if (arrival - rank.clock > longest - rank.bubble) put_weight(index);
   }
 
-  const GeneratorOptions& options_;
+  const ScheduleOptions& options_;
   double memory_cap_;
   Choices choices_;
   std::vector<Rank> ranks_;
@@ -244,7 +244,7 @@ struct Plan {
 };
 
 // Plans again, with the last plan's bubbles granted, while that makes the longest one shorter.
-void improve(Plan& best, const GeneratorOptions& options, double memory_cap, Choices choices) {
+void improve(Plan& best, const ScheduleOptions& options, double memory_cap, Choices choices) {
   std::vector<double> granted;
   double shortest = std::numeric_limits<double>::infinity();
   while (true) {
@@ -260,7 +260,7 @@ void improve(Plan& best, const GeneratorOptions& options, double memory_cap, Cho
 
 }  // namespace
 
-Result<Schedule> zbv_greedy(const GeneratorOptions& options) {
+Result<Schedule> zbv_greedy(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_planning_options("zbv-greedy", options));
   const double usual = options.ranks * options.activation;
   const double cap = options.memory_cap > 0.0 ? options.memory_cap : usual;

@@ -23,7 +23,7 @@ void split_backwards(std::vector<Action>& program, int count, int warm_up, int l
 }
 
 // depth: 1 for ZB-H1, 2 for ZB-H2, which fills the whole bubble with twice the activations.
-Schedule handcrafted(std::string_view name, const GeneratorOptions& options, int depth) {
+Schedule handcrafted(std::string_view name, const ScheduleOptions& options, int depth) {
   Schedule schedule = empty_schedule(name, Placement::linear(options.ranks), options.micro_batches);
   for (int rank = 0; rank < options.ranks; ++rank) {
     const int warm_up = depth * (options.ranks - 1 - rank);
@@ -38,18 +38,18 @@ Schedule handcrafted(std::string_view name, const GeneratorOptions& options, int
 }  // namespace
 
 // Qi et al. 2024 (Zero Bubble), section 2.1: 1F1B's warm-up and memory, a third of its bubble.
-Result<Schedule> zb_h1(const GeneratorOptions& options) {
+Result<Schedule> zb_h1(const ScheduleOptions& options) {
   return handcrafted("zb-h1", options, 1);
 }
 
 // Qi et al. 2024 (Zero Bubble), section 2.2: no bubble within a rank's span.
-Result<Schedule> zb_h2(const GeneratorOptions& options) {
+Result<Schedule> zb_h2(const ScheduleOptions& options) {
   return handcrafted("zb-h2", options, 2);
 }
 
 // ZB-1P's split on interleaved 1F1B's table (ScheduleInterleavedZeroBubble of
 // torch.distributed.pipelining): half of its skew between ranks, so 1F1B's memory.
-Result<Schedule> interleaved_zb(const GeneratorOptions& options) {
+Result<Schedule> interleaved_zb(const ScheduleOptions& options) {
   COLLIE_TRY(const InterleavedTable table, InterleavedTable::make("interleaved-zb", options));
   const Placement placement = Placement::looped(options.ranks, table.chunks());
   Schedule schedule = empty_schedule("interleaved-zb", placement, options.micro_batches);

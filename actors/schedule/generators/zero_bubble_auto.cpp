@@ -19,7 +19,7 @@ struct Choices {
 // F and one I per round, each rank fills with W what it would wait, or when memory is short.
 class ZeroBubblePlanner {
  public:
-  ZeroBubblePlanner(const GeneratorOptions& options, double memory_cap, Choices choices)
+  ZeroBubblePlanner(const ScheduleOptions& options, double memory_cap, Choices choices)
       : options_(options),
         memory_cap_(rounded_up(memory_cap)),
         choices_(choices),
@@ -209,7 +209,7 @@ class ZeroBubblePlanner {
     if (!harmless || choices_.fill_small_gaps) put_weight(index);
   }
 
-  const GeneratorOptions& options_;
+  const ScheduleOptions& options_;
   double memory_cap_;
   Choices choices_;
   std::vector<Rank> ranks_;
@@ -218,8 +218,7 @@ class ZeroBubblePlanner {
   double longest_bubble_ = 0.0;
 };
 
-Result<Schedule> planned(std::string_view name, const GeneratorOptions& options,
-                         double memory_cap) {
+Result<Schedule> planned(std::string_view name, const ScheduleOptions& options, double memory_cap) {
   if (rounded_up(memory_cap) < options.activation) {
     return make_error(ErrorCode::invalid_config,
                       "schedule {}: memory_cap {} holds no micro-batch; one F keeps {} bytes", name,
@@ -242,7 +241,7 @@ Result<Schedule> planned(std::string_view name, const GeneratorOptions& options,
 }
 
 // The cap is part of the name; a smaller one that was asked for is another schedule.
-Result<Schedule> with_own_cap(std::string_view name, const GeneratorOptions& options,
+Result<Schedule> with_own_cap(std::string_view name, const ScheduleOptions& options,
                               double micro_batches) {
   COLLIE_TRY_VOID(check_planning_options(name, options));
   const double cap = micro_batches * options.activation;
@@ -258,17 +257,17 @@ Result<Schedule> with_own_cap(std::string_view name, const GeneratorOptions& opt
 
 }  // namespace
 
-Result<Schedule> zb_auto(const GeneratorOptions& options) {
+Result<Schedule> zb_auto(const ScheduleOptions& options) {
   COLLIE_TRY_VOID(check_planning_options("zb-auto", options));
   const double usual = options.ranks * options.activation;
   return planned("zb-auto", options, options.memory_cap > 0.0 ? options.memory_cap : usual);
 }
 
-Result<Schedule> zb_1p(const GeneratorOptions& options) {
+Result<Schedule> zb_1p(const ScheduleOptions& options) {
   return with_own_cap("zb-1p", options, options.ranks);
 }
 
-Result<Schedule> zb_2p(const GeneratorOptions& options) {
+Result<Schedule> zb_2p(const ScheduleOptions& options) {
   return with_own_cap("zb-2p", options, 2.0 * options.ranks);
 }
 

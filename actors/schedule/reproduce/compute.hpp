@@ -11,7 +11,7 @@
 namespace collie {
 
 // Published figures assume channels that hold whatever is sent.
-inline Result<Schedule> unbounded_schedule(std::string_view name, const GeneratorOptions& options) {
+inline Result<Schedule> unbounded_schedule(std::string_view name, const ScheduleOptions& options) {
   COLLIE_TRY(Schedule schedule, make_schedule(name, options));
   schedule.channel.credit = schedule.micro_batches * schedule.slices;
   return schedule;

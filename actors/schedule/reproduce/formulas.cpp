@@ -21,7 +21,7 @@ std::string describe(const Case& at) {
 }
 
 Result<Simulation> run(const Case& at, double activation) {
-  GeneratorOptions options{.ranks = at.ranks, .micro_batches = at.micro_batches};
+  ScheduleOptions options{.ranks = at.ranks, .micro_batches = at.micro_batches};
   if (at.chunks > 1) options.chunks = at.chunks;
   COLLIE_TRY(const Schedule schedule, unbounded_schedule(at.generator, options));
   CostModel costs;

@@ -13,7 +13,7 @@ std::string listed(const std::vector<int>& values) {
 }
 
 // Staleness, mismatch and versions of each stage, "3,2,1,0 / 0,0,0,0 / 4,3,2,1".
-Result<std::string> versions_of(std::string_view name, const GeneratorOptions& options) {
+Result<std::string> versions_of(std::string_view name, const ScheduleOptions& options) {
   COLLIE_TRY(const Schedule schedule, make_schedule(name, options));
   const Validation validation = validate(schedule);
   if (!validation.ok()) {
@@ -32,7 +32,7 @@ std::string credit_text(int credit) {
   return credit < 0 ? "deadlock" : fmt::format("{}", credit);
 }
 
-Result<std::string> credits_of(std::string_view name, const GeneratorOptions& options) {
+Result<std::string> credits_of(std::string_view name, const ScheduleOptions& options) {
   COLLIE_TRY(const Schedule schedule, make_schedule(name, options));
   const Validation validation = validate(schedule);
   return fmt::format("{} / {}", credit_text(validation.minimum_credit_tagged),
@@ -44,12 +44,12 @@ Result<std::string> credits_of(std::string_view name, const GeneratorOptions& op
 ReproducedTable reproduce_versions() {
   ReproducedTable table{"Asynchronous schedules on 4 ranks: tau / mu / weight versions by stage",
                         {}};
-  const auto add = [&table](std::string_view name, const GeneratorOptions& options,
+  const auto add = [&table](std::string_view name, const ScheduleOptions& options,
                             std::string published, std::string note) {
     table.rows.push_back(compared(std::string(name), std::move(published),
                                   versions_of(name, options), std::move(note)));
   };
-  const GeneratorOptions each{.ranks = 4, .micro_batches = 24};
+  const ScheduleOptions each{.ranks = 4, .micro_batches = 24};
   add("pipedream", each, "3,2,1,0 / 0,0,0,0 / 4,3,2,1", "tau P-1-s, P-s versions");
   add("pipedream-vsync", each, "3,3,3,3 / 0,0,0,0 / 4,4,3,2", "tau P-1 on all stages");
   add("pipedream-2bw", {.ranks = 4, .micro_batches = 24, .group = 4}, "1,1,1,1 / 0,0,0,0 / 2,2,2,2",
@@ -80,7 +80,7 @@ ReproducedTable reproduce_credits() {
                                {"dualpipev", 0, "2 / deadlock", "2 / deadlock"},
                                {"dualpipe", 0, "2 / 2", "2 / deadlock"}}) {
     for (const int ranks : {4, 8}) {
-      const GeneratorOptions options{
+      const ScheduleOptions options{
           .ranks = ranks, .micro_batches = ranks == 4 ? 8 : 24, .chunks = row.chunks};
       const std::string chunks = row.chunks > 0 ? fmt::format(", {} chunks", row.chunks) : "";
       table.rows.push_back(compared(fmt::format("{}, {} ranks{}", row.name, ranks, chunks),

@@ -6,7 +6,7 @@ namespace collie {
 namespace {
 
 Result<std::string> bubble_rate(const ZeroBubbleRow& row, const ZeroBubbleColumn& column) {
-  const GeneratorOptions options = zero_bubble_options(row, column);
+  const ScheduleOptions options = zero_bubble_options(row, column);
   COLLIE_TRY(const Schedule schedule, unbounded_schedule(column.generator, options));
   CostModel costs;
   costs.stages = {{.forward = options.forward, .input = options.input, .weight = options.weight}};

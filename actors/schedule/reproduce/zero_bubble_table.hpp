@@ -105,8 +105,8 @@ inline constexpr std::array<ZeroBubbleRow, 12> zero_bubble_rows = {{
 
 // What make_schedule takes for a row and a column. Times are those of a chunk; memory is in values
 // per token: F keeps M_B = 34 h + 5 a s, of which M_W = 32 h stay for W.
-inline GeneratorOptions zero_bubble_options(const ZeroBubbleRow& row,
-                                            const ZeroBubbleColumn& column) {
+inline ScheduleOptions zero_bubble_options(const ZeroBubbleRow& row,
+                                           const ZeroBubbleColumn& column) {
   constexpr double tokens = 1024.0;
   const int chunks = column.generator == "interleaved" ? row.model.chunks : 1;
   return {.ranks = row.model.ranks,

@@ -9,10 +9,6 @@ namespace collie::checks {
 
 namespace {
 
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 struct Bounds {
   int staleness = 0, mismatch = 0, versions = 1;
 };

@@ -7,10 +7,6 @@ namespace collie::checks {
 
 namespace {
 
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 // Each stuck rank waits for one other: the shortest cycle of these, in order.
 std::vector<int> shortest_cycle(const std::vector<int>& waits_for) {
   std::vector<int> shortest;

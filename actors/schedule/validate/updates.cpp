@@ -7,10 +7,6 @@ namespace collie::checks {
 
 namespace {
 
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 // What one stage in one direction has added up since its last STEP.
 struct Slot {
   int steps = 0;

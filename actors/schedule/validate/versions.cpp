@@ -6,10 +6,6 @@ namespace collie::checks {
 
 namespace {
 
-std::size_t index_of(int value) {
-  return static_cast<std::size_t>(value);
-}
-
 // One stage in one direction, while its rank's program is walked. A version is the number of STEPs.
 struct Chunk {
   int steps = 0;

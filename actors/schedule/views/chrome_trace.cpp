@@ -1,23 +1,14 @@
 #include "actors/schedule/views/chrome_trace.hpp"
 
-#include <fmt/format.h>
-
 #include <cmath>
-#include <iterator>
 
+#include "actors/schedule/views/text_buffer.hpp"
 #include "runtime/json.hpp"
 #include "runtime/limits.hpp"
 
 namespace collie {
 
 namespace {
-
-using Text = fmt::memory_buffer;
-
-template <class... Args>
-void append_to(Text& text, fmt::format_string<Args...> format, Args&&... args) {
-  fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
-}
 
 void append_rank(Text& text, const Picture& picture, std::size_t rank, double scale) {
   append_to(text,

@@ -1,11 +1,9 @@
 #include "actors/schedule/views/html.hpp"
 
-#include <fmt/format.h>
-
 #include <cmath>
-#include <iterator>
 
 #include "actors/schedule/views/page.hpp"
+#include "actors/schedule/views/text_buffer.hpp"
 #include "runtime/json.hpp"
 #include "runtime/limits.hpp"
 
@@ -57,13 +55,6 @@ std::string escaped_html(std::string_view text) {
 // JSON knows no infinity.
 double finite(double value) {
   return std::isfinite(value) ? value : 0.0;
-}
-
-using Text = fmt::memory_buffer;
-
-template <class... Args>
-void append_to(Text& text, fmt::format_string<Args...> format, Args&&... args) {
-  fmt::format_to(std::back_inserter(text), format, std::forward<Args>(args)...);
 }
 
 // Numbers of one action, in the order that page.js reads (`fields`).

@@ -3,8 +3,6 @@
 
 namespace collie::chat {
 
-using Type = Statement::Type;
-
 Value* Scope::find(std::string_view name) {
   for (Scope* scope = this; scope != nullptr; scope = scope->parent) {
     for (auto& [known, value] : scope->names) {
@@ -67,39 +65,39 @@ Result<Evaluator::Flow> Evaluator::execute(const Statement& node) {
   COLLIE_TRY_VOID(check_work());
   line_ = node.line;
   switch (node.type) {
-    case Type::text:
+    case Statement::Type::text:
       COLLIE_TRY_VOID(write(node.text));
       return Flow::onward;
-    case Type::output:
+    case Statement::Type::output:
       COLLIE_TRY_VOID(output(node));
       return Flow::onward;
-    case Type::branch:
+    case Statement::Type::branch:
       return branch(node);
-    case Type::loop:
+    case Statement::Type::loop:
       return loop(node);
-    case Type::assign: {
+    case Statement::Type::assign: {
       COLLIE_TRY(const Value value, evaluate(node.values[0]));
       COLLIE_TRY_VOID(assign(*node.target, value));
       return Flow::onward;
     }
-    case Type::capture:
-    case Type::filter:
+    case Statement::Type::capture:
+    case Statement::Type::filter:
       COLLIE_TRY_VOID(capture(node));
       return Flow::onward;
-    case Type::macro:
+    case Statement::Type::macro:
       scope_->put(node.text, make_macro(node));
       return Flow::onward;
-    case Type::call:
+    case Statement::Type::call:
       COLLIE_TRY_VOID(call_block(node));
       return Flow::onward;
-    case Type::with:
+    case Statement::Type::with:
       return with(node);
-    case Type::generation:
+    case Statement::Type::generation:
       COLLIE_TRY_VOID(generation(node));
       return Flow::onward;
-    case Type::leave:
+    case Statement::Type::leave:
       return Flow::leave;
-    case Type::skip:
+    case Statement::Type::skip:
       return Flow::skip;
   }
   return Flow::onward;
@@ -225,7 +223,7 @@ Status Evaluator::capture(const Statement& node) {
   if (node.values[0] != nullptr) {
     COLLIE_TRY(value, apply_filters(*node.values[0], value));
   }
-  if (node.type == Type::capture) return assign(*node.target, value);
+  if (node.type == Statement::Type::capture) return assign(*node.target, value);
   COLLIE_TRY(const std::string_view filtered, text_of(value));
   return write(filtered);
 }

@@ -112,24 +112,24 @@ Result<Value> sum(Evaluator& evaluator, const Value& input, const Arguments& arg
   return total;
 }
 
-struct Entry {
+struct SequenceFilter {
   std::string_view name;
   FilterFunction function;
 };
-constexpr std::array<Entry, 9> filters = {{{"length", length},
-                                           {"count", length},
-                                           {"first", first},
-                                           {"last", last},
-                                           {"list", list},
-                                           {"items", items_of},
-                                           {"reverse", reverse},
-                                           {"join", join},
-                                           {"sum", sum}}};
+constexpr std::array<SequenceFilter, 9> sequence_filters = {{{"length", length},
+                                                             {"count", length},
+                                                             {"first", first},
+                                                             {"last", last},
+                                                             {"list", list},
+                                                             {"items", items_of},
+                                                             {"reverse", reverse},
+                                                             {"join", join},
+                                                             {"sum", sum}}};
 
 }  // namespace
 
 FilterFunction find_sequence_filter(std::string_view name) {
-  for (const Entry& entry : filters) {
+  for (const SequenceFilter& entry : sequence_filters) {
     if (entry.name == name) return entry.function;
   }
   return nullptr;

@@ -254,32 +254,32 @@ Result<Value> with_default(Evaluator& evaluator, const Value& input, const Argum
   return otherwise == nullptr ? text_value("") : *otherwise;
 }
 
-struct Entry {
+struct TextFilter {
   std::string_view name;
   FilterFunction function;
 };
-constexpr std::array<Entry, 17> filters = {{{"trim", trim},
-                                            {"upper", changed<upper>},
-                                            {"lower", changed<lower>},
-                                            {"capitalize", changed<capitalize>},
-                                            {"title", changed<jinja_title>},
-                                            {"string", string},
-                                            {"safe", safe},
-                                            {"replace", replaced},
-                                            {"indent", indent},
-                                            {"center", center},
-                                            {"int", to_integer},
-                                            {"float", to_number},
-                                            {"abs", absolute},
-                                            {"round", rounded},
-                                            {"tojson", json},
-                                            {"default", with_default},
-                                            {"d", with_default}}};
+constexpr std::array<TextFilter, 17> text_filters = {{{"trim", trim},
+                                                      {"upper", changed<upper>},
+                                                      {"lower", changed<lower>},
+                                                      {"capitalize", changed<capitalize>},
+                                                      {"title", changed<jinja_title>},
+                                                      {"string", string},
+                                                      {"safe", safe},
+                                                      {"replace", replaced},
+                                                      {"indent", indent},
+                                                      {"center", center},
+                                                      {"int", to_integer},
+                                                      {"float", to_number},
+                                                      {"abs", absolute},
+                                                      {"round", rounded},
+                                                      {"tojson", json},
+                                                      {"default", with_default},
+                                                      {"d", with_default}}};
 
 }  // namespace
 
 FilterFunction find_text_filter(std::string_view name) {
-  for (const Entry& entry : filters) {
+  for (const TextFilter& entry : text_filters) {
     if (entry.name == name) return entry.function;
   }
   return nullptr;

@@ -129,54 +129,54 @@ Result<bool> names_test(Evaluator&, const Value& value, const Arguments&) {
   return value.is_text() && find_test(value.text) != nullptr;
 }
 
-struct Entry {
+struct NamedTest {
   std::string_view name;
   TestFunction function;
 };
-constexpr std::array<Entry, 39> tests = {{{"defined", question<is_defined>},
-                                          {"undefined", question<is_undefined>},
-                                          {"none", question<is_none>},
-                                          {"boolean", question<is_boolean>},
-                                          {"true", question<is_true>},
-                                          {"false", question<is_false>},
-                                          {"integer", question<is_integer>},
-                                          {"float", question<is_float>},
-                                          {"number", question<is_number>},
-                                          {"string", question<is_string>},
-                                          {"mapping", question<is_mapping>},
-                                          {"iterable", question<is_iterable>},
-                                          {"sequence", question<is_sequence>},
-                                          {"callable", question<is_callable>},
-                                          {"lower", question<is_lower>},
-                                          {"upper", question<is_upper>},
-                                          {"escaped", question<is_escaped>},
-                                          {"odd", parity<1>},
-                                          {"even", parity<0>},
-                                          {"divisibleby", divisible},
-                                          {"sameas", same_as},
-                                          {"in", inside},
-                                          {"filter", names_filter},
-                                          {"test", names_test},
-                                          {"==", equality<true>},
-                                          {"eq", equality<true>},
-                                          {"equalto", equality<true>},
-                                          {"!=", equality<false>},
-                                          {"ne", equality<false>},
-                                          {">", ordering<Order::above>},
-                                          {"gt", ordering<Order::above>},
-                                          {"greaterthan", ordering<Order::above>},
-                                          {">=", ordering<Order::at_least>},
-                                          {"ge", ordering<Order::at_least>},
-                                          {"<", ordering<Order::below>},
-                                          {"lt", ordering<Order::below>},
-                                          {"lessthan", ordering<Order::below>},
-                                          {"<=", ordering<Order::at_most>},
-                                          {"le", ordering<Order::at_most>}}};
+constexpr std::array<NamedTest, 39> tests = {{{"defined", question<is_defined>},
+                                              {"undefined", question<is_undefined>},
+                                              {"none", question<is_none>},
+                                              {"boolean", question<is_boolean>},
+                                              {"true", question<is_true>},
+                                              {"false", question<is_false>},
+                                              {"integer", question<is_integer>},
+                                              {"float", question<is_float>},
+                                              {"number", question<is_number>},
+                                              {"string", question<is_string>},
+                                              {"mapping", question<is_mapping>},
+                                              {"iterable", question<is_iterable>},
+                                              {"sequence", question<is_sequence>},
+                                              {"callable", question<is_callable>},
+                                              {"lower", question<is_lower>},
+                                              {"upper", question<is_upper>},
+                                              {"escaped", question<is_escaped>},
+                                              {"odd", parity<1>},
+                                              {"even", parity<0>},
+                                              {"divisibleby", divisible},
+                                              {"sameas", same_as},
+                                              {"in", inside},
+                                              {"filter", names_filter},
+                                              {"test", names_test},
+                                              {"==", equality<true>},
+                                              {"eq", equality<true>},
+                                              {"equalto", equality<true>},
+                                              {"!=", equality<false>},
+                                              {"ne", equality<false>},
+                                              {">", ordering<Order::above>},
+                                              {"gt", ordering<Order::above>},
+                                              {"greaterthan", ordering<Order::above>},
+                                              {">=", ordering<Order::at_least>},
+                                              {"ge", ordering<Order::at_least>},
+                                              {"<", ordering<Order::below>},
+                                              {"lt", ordering<Order::below>},
+                                              {"lessthan", ordering<Order::below>},
+                                              {"<=", ordering<Order::at_most>},
+                                              {"le", ordering<Order::at_most>}}};
 
 }  // namespace
 
 TestFunction find_test(std::string_view name) {
-  for (const Entry& entry : tests) {
+  for (const NamedTest& entry : tests) {
     if (entry.name == name && !name.empty()) return entry.function;
   }
   return nullptr;

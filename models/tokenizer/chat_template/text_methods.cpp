@@ -8,7 +8,8 @@
 namespace collie::chat {
 namespace {
 
-using Method = Result<Value> (*)(Evaluator&, std::string_view, std::string_view, const Arguments&);
+using MethodFunction = Result<Value> (*)(Evaluator&, std::string_view, std::string_view,
+                                         const Arguments&);
 
 Value owned_list(Heap& heap, const std::vector<std::string_view>& parts,
                  Flavor flavor = Flavor::list) {
@@ -210,11 +211,11 @@ Result<Value> justified(Evaluator& evaluator, std::string_view self, std::string
   return heap.own(std::move(text));
 }
 
-struct Entry {
+struct TextMethod {
   std::string_view name;
-  Method method;
+  MethodFunction method;
 };
-constexpr std::array<Entry, 37> methods = {{
+constexpr std::array<TextMethod, 37> methods = {{
     {"strip", stripped},
     {"lstrip", stripped},
     {"rstrip", stripped},
@@ -254,9 +255,9 @@ constexpr std::array<Entry, 37> methods = {{
     {"encode", nullptr},
 }};
 
-const Entry* find_method(std::string_view name) {
+const TextMethod* find_method(std::string_view name) {
   const auto found = std::find_if(methods.begin(), methods.end(),
-                                  [&](const Entry& entry) { return entry.name == name; });
+                                  [&](const TextMethod& entry) { return entry.name == name; });
   return found == methods.end() ? nullptr : found;
 }
 
@@ -268,7 +269,7 @@ bool is_text_method(std::string_view name) {
 
 Result<Value> call_text_method(Evaluator& evaluator, const Value& self, std::string_view name,
                                const Arguments& arguments) {
-  const Entry* entry = find_method(name);
+  const TextMethod* entry = find_method(name);
   if (entry == nullptr || entry->method == nullptr) {
     return evaluator.unsupported(fmt::format("the method '{}' of a string", one_line(name)));
   }

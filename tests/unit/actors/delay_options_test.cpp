@@ -11,7 +11,7 @@ namespace collie {
 namespace {
 
 Schedule made(std::string_view name, int ranks, int group = 0, int warm_up_steps = 0) {
-  const GeneratorOptions options{
+  const ScheduleOptions options{
       .ranks = ranks, .micro_batches = 16, .group = group, .warm_up_steps = warm_up_steps};
   Result<Schedule> schedule = make_schedule(name, options);
   BOOST_REQUIRE(schedule.ok());

@@ -7,7 +7,7 @@
 
 namespace collie {
 
-inline Schedule generated(std::string_view name, const GeneratorOptions& options) {
+inline Schedule generated(std::string_view name, const ScheduleOptions& options) {
   return make_schedule(name, options).value();
 }
 inline Schedule generated(std::string_view name, int ranks, int micro_batches) {

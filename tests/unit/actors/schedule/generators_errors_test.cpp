@@ -9,7 +9,7 @@ using namespace collie;
 
 namespace {
 
-void check_refused(std::string_view name, const GeneratorOptions& options,
+void check_refused(std::string_view name, const ScheduleOptions& options,
                    std::string_view sentence) {
   const Result<Schedule> schedule = make_schedule(name, options);
   BOOST_REQUIRE_MESSAGE(!schedule.ok(), name << " was made; expected: " << sentence);
@@ -31,7 +31,7 @@ BOOST_AUTO_TEST_CASE(unknown_names_suggest_the_nearest) {
 
 BOOST_AUTO_TEST_CASE(names_are_unique_and_every_entry_is_filled) {
   std::set<std::string_view> names;
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     BOOST_CHECK(names.insert(generator.name).second);
     BOOST_CHECK(!generator.title.empty() && !generator.source.empty());
     BOOST_CHECK(generator.generate != nullptr);
@@ -83,8 +83,8 @@ BOOST_AUTO_TEST_CASE(arguments_in_vain_are_named) {
 }
 
 BOOST_AUTO_TEST_CASE(every_generator_checks_what_it_takes) {
-  for (const Generator& generator : schedule_generators()) {
-    const GeneratorOptions options{.ranks = 2, .micro_batches = 8, .chunks = 7, .slices = 3};
+  for (const ScheduleGenerator& generator : schedule_generators()) {
+    const ScheduleOptions options{.ranks = 2, .micro_batches = 8, .chunks = 7, .slices = 3};
     BOOST_CHECK_MESSAGE(!make_schedule(generator.name, options).ok(), generator.name);
   }
 }

@@ -19,8 +19,8 @@ class Dice {
 };
 
 // Arguments that the schedule can take, small enough to walk.
-GeneratorOptions arguments_for(std::string_view name, Dice& dice) {
-  GeneratorOptions options{.ranks = dice.between(1, 9), .micro_batches = dice.between(1, 30)};
+ScheduleOptions arguments_for(std::string_view name, Dice& dice) {
+  ScheduleOptions options{.ranks = dice.between(1, 9), .micro_batches = dice.between(1, 30)};
   const auto is = [&](std::initializer_list<std::string_view> names) {
     return std::ranges::find(names, name) != names.end();
   };
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(every_program_is_complete_in_order_and_ends_with_its_credit
   Dice dice;
   for (const std::string_view name : names) {
     for (int i = 0; i < 40; ++i) {
-      const GeneratorOptions options = arguments_for(name, dice);
+      const ScheduleOptions options = arguments_for(name, dice);
       BOOST_TEST_CONTEXT(fmt::format(
           "{}: ranks {}, micro-batches {}, chunks {}, group {}, slices {}", name, options.ranks,
           options.micro_batches, options.chunks, options.group, options.slices)) {

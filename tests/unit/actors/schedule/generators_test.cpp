@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(programs_are_those_of_torch_for_other_sizes) {
   BOOST_CHECK_EQUAL(rows.size(), 11);
   for (const nlohmann::json& row : rows) {
     const std::string name = row["generator"];
-    GeneratorOptions options{.ranks = row["ranks"], .micro_batches = row["micro_batches"]};
+    ScheduleOptions options{.ranks = row["ranks"], .micro_batches = row["micro_batches"]};
     if (row["chunks"] > 1) options.chunks = row["chunks"];
     if (name.starts_with("interleaved")) {
       options.group = options.micro_batches / std::max(1, options.micro_batches / options.ranks);

@@ -101,7 +101,7 @@ void check_counts(const std::vector<Counted>& stages, const std::vector<Counted>
   BOOST_CHECK_EQUAL_COLLECTIONS(stages.begin(), stages.end(), expected.begin(), expected.end());
 }
 
-void check_contract(std::string_view name, const GeneratorOptions& options,
+void check_contract(std::string_view name, const ScheduleOptions& options,
                     std::string_view staleness, std::string_view mismatch,
                     std::string_view versions) {
   const Schedule schedule = generated(name, options);
@@ -180,8 +180,8 @@ BOOST_AUTO_TEST_CASE(pipemare_begins_with_synchronous_steps) {
 }
 
 BOOST_AUTO_TEST_CASE(contracts_say_what_was_counted) {
-  const GeneratorOptions four{.ranks = 4, .micro_batches = 24};
-  const GeneratorOptions pairs{.ranks = 4, .micro_batches = 24, .group = 2};
+  const ScheduleOptions four{.ranks = 4, .micro_batches = 24};
+  const ScheduleOptions pairs{.ranks = 4, .micro_batches = 24, .group = 2};
   check_contract("pipedream", four, "S-1-s", "0", "S-s");
   check_contract("pipedream", pairs, "ceil((S-1-s)/m)", "0", "ceil((S-1-s)/m)+1");
   check_contract("pipedream-vsync", four, "S-1", "0", "S");
@@ -210,7 +210,7 @@ BOOST_AUTO_TEST_CASE(rules_and_corrections_are_those_of_the_papers) {
   BOOST_CHECK(
       (versions_of("nesterov") == Versions{latest, stashed, Correction::nesterov_delay, 1}));
   BOOST_CHECK((versions_of("paci") == Versions{latest, latest, Correction::none, 4}));
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     if (!generator.asynchronous) continue;
     BOOST_CHECK_GT(versions_of(generator.name).step_every, 0);
   }

@@ -59,7 +59,7 @@ BOOST_AUTO_TEST_CASE(a_lowered_schedule_stays_as_it_is) {
 }
 
 BOOST_AUTO_TEST_CASE(every_message_has_two_ends_and_compute_is_unchanged) {
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     const Schedule schedule = generated(generator.name, 4, 8);
     Schedule lowered = lower(schedule);
     using Key = std::tuple<bool, int, int, int, short, signed char>;

@@ -18,20 +18,20 @@ using Json = nlohmann::json;
 
 namespace {
 
-ClockTimes walked(const Schedule& schedule, const GeneratorOptions& options) {
+ClockTimes walked(const Schedule& schedule, const ScheduleOptions& options) {
   return InOrderClock(schedule, options.forward, options.input, options.weight,
                       options.communication)
       .run();
 }
 
-ClockTimes times_of(const Schedule& schedule, const GeneratorOptions& options) {
+ClockTimes times_of(const Schedule& schedule, const ScheduleOptions& options) {
   const ClockTimes times = walked(schedule, options);
   BOOST_REQUIRE(times.finished);
   return times;
 }
 
 double bubble_rate(const ZeroBubbleRow& row, const ZeroBubbleColumn& column) {
-  const GeneratorOptions options = zero_bubble_options(row, column);
+  const ScheduleOptions options = zero_bubble_options(row, column);
   const auto& [forward, input, weight, communication] = row.times;
   double cost = times_of(generated(column.generator, options), options).longest_span;
   if (column.one_hop_per_rank_is_free) cost -= row.model.ranks * communication;
@@ -39,7 +39,7 @@ double bubble_rate(const ZeroBubbleRow& row, const ZeroBubbleColumn& column) {
 }
 
 double zbv_rate(const ZeroBubbleRow& row) {
-  GeneratorOptions options = zero_bubble_options(row, zero_bubble_columns[4]);
+  ScheduleOptions options = zero_bubble_options(row, zero_bubble_columns[4]);
   options.chunks = 2;
   for (double* time : {&options.forward, &options.input, &options.weight}) *time /= 2.0;
   const double work = 2.0 * row.micro_batches * (options.forward + options.input + options.weight);
@@ -75,7 +75,7 @@ void check_complete(const Schedule& schedule) {
   BOOST_REQUIRE_EQUAL(actions.size(), count);
 }
 
-std::string refusal(std::string_view name, const GeneratorOptions& options) {
+std::string refusal(std::string_view name, const ScheduleOptions& options) {
   const Result<Schedule> schedule = make_schedule(name, options);
   BOOST_REQUIRE_MESSAGE(!schedule, name << " made a schedule of what it should refuse");
   return schedule.error().message;
@@ -132,11 +132,11 @@ BOOST_AUTO_TEST_CASE(idle_time_and_memory_of_v_half_and_v_min) {
       {"v-min", 16, 64, 3, 4, 2, 586, 6.0}, {"v-half", 16, 64, 3, 4, 2, 187, 9.0},
   };
   for (const Row& row : rows) {
-    const GeneratorOptions options{.ranks = row.ranks,
-                                   .micro_batches = row.micro_batches,
-                                   .forward = row.forward,
-                                   .input = row.input,
-                                   .weight = row.weight};
+    const ScheduleOptions options{.ranks = row.ranks,
+                                  .micro_batches = row.micro_batches,
+                                  .forward = row.forward,
+                                  .input = row.input,
+                                  .weight = row.weight};
     const Schedule schedule = generated(row.name, options);
     const double work = 2.0 * row.micro_batches * (row.forward + row.input + row.weight);
     BOOST_CHECK_EQUAL(times_of(schedule, options).makespan - work, row.idle);
@@ -179,14 +179,14 @@ BOOST_AUTO_TEST_CASE(every_plan_is_whole_and_within_its_cap) {
   for (const auto& [name, caps] : plans) {
     for (const int ranks : {1, 2, 3, 5, 8}) {
       for (const int micro_batches : {1, 2, 7, 16}) {
-        GeneratorOptions options{.ranks = ranks,
-                                 .micro_batches = micro_batches,
-                                 .forward = 1.1,
-                                 .input = 1.3,
-                                 .weight = 0.6,
-                                 .communication = 0.1,
-                                 .activation = 0.3,
-                                 .weight_stash = 0.1};
+        ScheduleOptions options{.ranks = ranks,
+                                .micro_batches = micro_batches,
+                                .forward = 1.1,
+                                .input = 1.3,
+                                .weight = 0.6,
+                                .communication = 0.1,
+                                .activation = 0.3,
+                                .weight_stash = 0.1};
         options.memory_cap = std::max(1.0, caps * ranks) * options.activation;
         if (caps == 0.0) options.memory_cap = 0.0;
         const Schedule schedule = generated(name, options);
@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(bytes_that_a_program_holds) {
                         {Verb::backward_weight, 1, 0},
                         {Verb::backward, 0, 0},
                         {Verb::forward, 1, 1}}};
-  GeneratorOptions options{.activation = 6.0, .weight_stash = 2.0};
+  ScheduleOptions options{.activation = 6.0, .weight_stash = 2.0};
   BOOST_CHECK_EQUAL(peak_activation_bytes(schedule, 0, options), 7.0);
   options.memory_cap = 7.0;
   BOOST_CHECK(within_memory_cap(schedule, options).ok());
@@ -223,7 +223,7 @@ BOOST_AUTO_TEST_CASE(more_memory_never_costs_time) {
   const ZeroBubbleRow& row = zero_bubble_rows[3];
   double last = 1.0;
   for (const double micro_batches : {1.0, 4.0, 8.0, 12.0, 16.0}) {
-    GeneratorOptions options = zero_bubble_options(row, {"", "zb-auto"});
+    ScheduleOptions options = zero_bubble_options(row, {"", "zb-auto"});
     options.memory_cap = micro_batches * options.activation;
     const double span = times_of(generated("zb-auto", options), options).longest_span;
     const auto& [forward, input, weight, communication] = row.times;
@@ -234,9 +234,9 @@ BOOST_AUTO_TEST_CASE(more_memory_never_costs_time) {
 }
 
 BOOST_AUTO_TEST_CASE(refusals) {
-  const GeneratorOptions usual{.ranks = 4, .micro_batches = 8};
+  const ScheduleOptions usual{.ranks = 4, .micro_batches = 8};
   const auto with_cap = [&](double cap) {
-    GeneratorOptions options = usual;
+    ScheduleOptions options = usual;
     options.memory_cap = cap;
     return options;
   };
@@ -248,7 +248,7 @@ BOOST_AUTO_TEST_CASE(refusals) {
   BOOST_CHECK(says(refusal("v-min", with_cap(1.0)), "holds up to"));
   BOOST_CHECK(make_schedule("v-min", with_cap(2.0)).ok());
   BOOST_CHECK(make_schedule("zb-2p", with_cap(9.0)).ok());
-  GeneratorOptions bad = usual;
+  ScheduleOptions bad = usual;
   bad.input = std::numeric_limits<double>::quiet_NaN();
   BOOST_CHECK(says(refusal("zbv-greedy", bad), "input is nan"));
   bad = usual;

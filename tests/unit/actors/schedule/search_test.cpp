@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(groups_slices_and_memory_caps_are_tried) {
 }
 
 BOOST_AUTO_TEST_CASE(a_row_says_how_to_make_it) {
-  const GeneratorOptions options = {.ranks = 4, .micro_batches = 8, .chunks = 2};
+  const ScheduleOptions options = {.ranks = 4, .micro_batches = 8, .chunks = 2};
   BOOST_TEST(arguments_of("interleaved", options) ==
              "interleaved --ranks 4 --micro-batches 8 --chunks 2");
   // One rank's share in two stages: half the time each.

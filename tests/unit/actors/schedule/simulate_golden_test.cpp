@@ -26,7 +26,7 @@ Schedule schedule_of(const Json& row) {
       {"ZBV_handcrafted", "zbv"},
       {"DualPipeV", "dualpipev"},
   };
-  GeneratorOptions options{.ranks = row["p"], .micro_batches = row["m"]};
+  ScheduleOptions options{.ranks = row["p"], .micro_batches = row["m"]};
   const std::string title = row["schedule"];
   const bool takes_chunks = title.find("_v") != std::string::npos;
   if (takes_chunks) options.chunks = row["chunks"];

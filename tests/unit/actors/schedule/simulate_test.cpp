@@ -213,7 +213,7 @@ BOOST_AUTO_TEST_CASE(several_steps_run_into_each_other) {
 
 // A run's links are finer than the pairs of ranks that the proof counts, and take credit earlier.
 BOOST_AUTO_TEST_CASE(credit_that_is_proved_to_be_enough_is_enough) {
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     for (const int ranks : {2, 4, 8}) {
       Schedule schedule = generated(generator.name, ranks, 4 * ranks);
       const int proved = validate(schedule).minimum_credit_tagged;

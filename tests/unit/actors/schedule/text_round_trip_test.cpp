@@ -112,7 +112,7 @@ class RandomSchedules {
 
 BOOST_AUTO_TEST_CASE(every_generated_schedule_reads_back_as_itself) {
   int count = 0;
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     for (const int ranks : {1, 2, 4, 8}) {
       for (const int micro_batches : {1, 8, 24}) {
         const int slices = generator.name == "seq1f1b" ? 2 : 1;

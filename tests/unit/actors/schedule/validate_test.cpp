@@ -35,7 +35,7 @@ void insert_before(Program& program, std::string_view text, const Action& action
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(every_generated_schedule_is_proved) {
-  for (const Generator& generator : schedule_generators()) {
+  for (const ScheduleGenerator& generator : schedule_generators()) {
     Schedule schedule = generated(generator.name, 4, 8);
     schedule.channel.credit = 8;
     check_valid(schedule);
