@@ -3,17 +3,34 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "actors/utilisation.hpp"
+#include "models/generator.hpp"
 #include "models/metrics/metric.hpp"
 #include "models/traits.hpp"
 #include "runtime/config.hpp"
 
 namespace collie {
 
-class Generator;
+// One source of the training data, where several are mixed by weight.
+struct SourceInfo {
+  std::string name;
+  std::int64_t documents = 0;
+  std::int64_t tokens = 0;  // slots of its rows in use
+  std::int64_t rows = 0;
+  double weight = 1.0;
+  double share = 1.0;  // of all rows that are drawn
+};
+
+// How often a source was gone through.
+struct SourceEpochs {
+  std::string name;
+  double epochs = 0.0;
+};
 
 // What a run is, told once before its first step.
 struct RunInfo {
@@ -27,6 +44,7 @@ struct RunInfo {
   std::size_t planned_bytes = 0;        // sum over shards
   std::string resumed_from{};           // checkpoint path; empty for a new run
   std::vector<std::string> warnings{};  // damaged checkpoints that were passed over, and the like
+  std::vector<SourceInfo> sources{};    // of a weighted mix; empty where there is no mix
 };
 
 struct StepEvent {
@@ -43,6 +61,7 @@ struct StepEvent {
   double tokens_per_s = 0.0;
   double mfu = 0.0;            // of the measured peak, 0..1
   std::size_t peak_bytes = 0;  // sum over shards, so far
+  Utilisation ranks = {};      // of all ranks of the grid
 };
 
 // The result of one evaluator.
@@ -84,6 +103,7 @@ struct TrainingReport {
   std::string metrics_path;
   std::uint64_t parameter_hash = 0;
   double seconds = 0.0;
+  std::vector<SourceEpochs> source_epochs{};  // of a weighted mix, over all sessions of the run
   std::string finish_reason{};  // of a callback that has ended the run before its last step
 };
 
@@ -128,8 +148,10 @@ class RunControl {
   virtual Result<std::string> save_checkpoint(const std::string& directory) = 0;
   // Parameters and optimizer state of a checkpoint take the place of the present ones.
   virtual Status load_checkpoint(const std::string& path) = 0;
-  // The whole model on one stream with the parameters as they are, for the time of one hook.
-  virtual Result<Generator*> generator() = 0;
+  // What the model as it is goes on with behind each prompt, in their order: rounds of the grid
+  // that trains it (see EvaluationHost::generate).
+  virtual Result<std::vector<GenerationResult>> generate(std::span<const std::string> prompts,
+                                                         const GenerationOptions& options) = 0;
 };
 
 class Callback {

@@ -191,16 +191,24 @@ Status read_store(const Checkpoint& checkpoint, const Store& store, ModelExecuto
   return ok_status();
 }
 
-void copy_values(const Parameters& parameters, const Parameters& whole, float* values) {
+void copy_values(const Parameters& parameters, Parameters& whole) {
   for (int index = 0; index < parameters.count(); ++index) {
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
     const int place = whole.find(spec.name);
     if (place < 0 || whole.is_alias(place) || parameters.is_alias(index)) continue;
     if (!parameters.holds_value(index)) continue;
-    const StatePart part{index, StateAxis::elements, 0, spec.local_count(),
-                         parameters.value_offset(index)};
+    const StatePart part{index, StateAxis::elements, 0, spec.local_count(), 0};
+    const Tensor from = parameters.value(index);
+    Tensor to = whole.value(place);
+    std::vector<float> values;
     for (const Run& run : runs_of(spec, part)) {
-      to_whole(parameters.values(), run, values + whole.offset(place));
+      if (to.dtype() == DType::f32) {
+        to_whole(from, run, to.mutable_data<float>());
+        continue;
+      }
+      values.resize(static_cast<std::size_t>(run.count));
+      to_whole(from, {run.local, 0, run.count}, values.data());
+      from_whole(values.data(), {run.whole, 0, run.count}, to);
     }
   }
 }
@@ -241,10 +249,9 @@ Status load_checkpoint(const Checkpoint& checkpoint, const Executors& executors)
 
 void copy_parameters(const Executors& executors, const Grid& grid, Parameters& whole,
                      Stream& stream) {
-  float* const values = whole.values().mutable_data<float>();
   const bool is_divided = is_shared(executors, std::string(parameters_stem));
   for (const Executors& of_shard : holders_of(executors, grid, is_divided)) {
-    for (ModelExecutor* shard : of_shard) copy_values(shard->parameters(), whole, values);
+    for (ModelExecutor* shard : of_shard) copy_values(shard->parameters(), whole);
   }
   whole.refresh_compute(stream);
 }

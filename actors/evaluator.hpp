@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "actors/protocol/trainer_core.hpp"
 #include "models/dataset/dataset.hpp"
 #include "models/dataset/scored_rows.hpp"
+#include "models/generator.hpp"
 #include "runtime/config.hpp"
 
 namespace collie {
@@ -31,8 +33,13 @@ class EvaluationHost {
   virtual Result<std::optional<std::vector<double>>> losses_of(std::span<const ScoredRow> rows) = 0;
   // One round over the `step`th global batch of the validation data, or of `data`.
   virtual Result<RoundOutcome> round(const Dataset& data, std::int64_t step) = 0;
-  // The whole model on one stream, beside the grid.
-  virtual Result<Generator*> generator() = 0;
+  // What the model goes on with behind each prompt, in their order: rounds of the whole grid, no
+  // prompt lost or taken twice whatever the number of replicas. Nothing when should_stop(). Errors:
+  // invalid_data for a prompt that does not fit the model (see check_prompt), invalid_config for
+  // options out of range, out_of_memory where not one sequence's keys and values have room,
+  // non_finite where a prompt's logits are no numbers.
+  virtual Result<std::optional<std::vector<GenerationResult>>> generate(
+      std::span<const std::vector<std::int32_t>> prompts, const GenerationOptions& options) = 0;
 };
 
 class Evaluator {

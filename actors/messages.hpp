@@ -12,6 +12,7 @@
 #include "actors/schedule/conformance.hpp"
 #include "actors/topology.hpp"
 #include "models/batch.hpp"
+#include "models/sampling.hpp"
 #include "models/segment.hpp"
 #include "runtime/tensor.hpp"
 
@@ -38,6 +39,27 @@ inline Address shard_address(const ShardId& shard) {
   return {Role::shard, shard};
 }
 
+// What a round of Mode::generate goes on with and how. Replica r of dp takes the prompts whose
+// number in the round leaves r when divided by dp; the feeder has them as micro-batches of one row,
+// numbered from 0 in each replica, those behind the last prompt without rows.
+struct GenerationSettings {
+  int prompts = 0;                  // of all replicas
+  int groups = 1;                   // of sequences, each of which is at one stage at a time
+  int rows = 1;                     // sequences of a group, decoded together
+  std::int64_t max_tokens = 0;      // new ones of a sequence
+  std::int64_t context_length = 0;  // prompt and new tokens; every prompt is shorter
+  SamplingOptions sampling;
+  std::vector<std::int32_t> end_ids;  // a sequence ends at one of them; may be empty
+  bool operator==(const GenerationSettings&) const = default;
+};
+
+struct GeneratedSequence {
+  int prompt = 0;                 // its number in the round
+  std::vector<std::int32_t> ids;  // new ones, without the end token
+  FinishReason finish = FinishReason::max_tokens;
+  bool operator==(const GeneratedSequence&) const = default;
+};
+
 // ---- trainer -> shards, feeder
 // -------------------------------------------------------------------
 struct BeginRound {
@@ -53,6 +75,10 @@ struct BeginRound {
   // whether a rank may begin this one once its own update of that one is done.
   std::uint32_t follows = 0;
   bool may_overtake = false;
+  // The gradients of labels drawn from the model, of the first micro_batches of the step's, are to
+  // renew the optimizer's curvature; nothing is updated.
+  std::optional<LabelDraw> curvature = {};
+  GenerationSettings generation = {};  // of Mode::generate
 };
 
 // The step's decision, the same for all: scale the gradients, then update.
@@ -67,6 +93,8 @@ struct Apply {
   // With post-validation: the round that was begun on updates that do not stand, which is given up;
   // 0: none.
   std::uint32_t voided_round = 0;
+  // Of a round that estimates curvature, how many labels were drawn: no parameter changes.
+  std::optional<std::int64_t> curvature_tokens = {};
 };
 
 // ---- feeder -> shards
@@ -119,8 +147,10 @@ enum class Purpose {
   replica_optimizer,
   replica_weights,
   replica_recompute,
-  fence,    // no tensor: all before a FENCE is done, the ranks of a pipeline
-  weights,  // a reduction of gradients or updates within the backward, tensor group
+  fence,          // no tensor: all before a FENCE is done, the ranks of a pipeline
+  weights,        // a reduction of gradients or updates within the backward, tensor group
+  value_request,  // ZeRO-3, no tensor: the sender has room for a unit of values, replica group
+  values,         // ... and what the owner holds of it
 };
 
 struct Contribution {
@@ -142,12 +172,22 @@ struct PartialNorm {
   bool is_finite = true;
 };
 
+// ---- last stage, tensor rank 0 -> all shards of its replica; of every replica where they go on
+// together (see GenerationCore)
+struct Sampled {
+  Stamp stamp;  // micro_batch: of the turn
+  int replica = 0;
+  std::vector<std::int32_t> ids;  // of each row of the turn; -1: its logits are no numbers
+  bool is_idle = false;           // the group has nothing left to do in this replica
+};
+
 // ---- shards -> trainer
 // ----------------------------------------------------------------------------
 struct RoundReport {
   Stamp stamp;
   ShardId from;
   std::vector<double> losses;  // last stage, tensor rank 0: unscaled sum of each micro-batch
+  std::vector<GeneratedSequence> generated;  // Mode::generate, the same shards
   // Evaluation, the same shards: unscaled sum of each row, of one micro-batch after the other.
   std::vector<double> row_losses;
   std::vector<double> squares;  // replica 0: sum of squares of each owned parameter's gradient
@@ -156,9 +196,18 @@ struct RoundReport {
   std::string first_non_finite;  // name of the first parameter whose gradient is not finite
 };
 
+// How a rank spent a round's program: measured by its own clock, so ranks need no common one.
+struct RankUse {
+  bool is_measured = false;
+  double busy_s = 0.0;    // computing on its stream; waits at reductions are not
+  double span_s = 0.0;    // from its first action's begin to its last one's end
+  int mailbox_depth = 0;  // most messages that waited in its inboxes at once
+};
+
 struct StepDone {
   Stamp stamp;
   ShardId from;
+  RankUse use;                       // of the rank, from the first shard that it hosts
   std::uint64_t parameter_hash = 0;  // when asked for
   bool is_share = false;             // with ZeRO-3: of the own share alone
   std::size_t peak_bytes = 0;
@@ -173,7 +222,7 @@ struct Failed {
 };
 
 using Message = std::variant<BeginRound, Apply, Tokens, Activation, Gradient, Credit, Contribution,
-                             RoundReport, StepDone, RoundData, Failed, PartialNorm>;
+                             RoundReport, StepDone, RoundData, Failed, PartialNorm, Sampled>;
 
 const Stamp& stamp_of(const Message& message);
 

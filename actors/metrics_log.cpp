@@ -54,6 +54,15 @@ Result<std::shared_ptr<MetricsLog>> MetricsLog::open(const RunConfig& config,
 
 void MetricsLog::on_start(const RunInfo& info) {
   last_step_ = info.first_step - 1;
+  Json sources = Json::array();
+  for (const SourceInfo& source : info.sources) {
+    sources.push_back({{"name", source.name},
+                       {"documents", source.documents},
+                       {"tokens", source.tokens},
+                       {"rows", source.rows},
+                       {"weight", source.weight},
+                       {"share", source.share}});
+  }
   const GridSection& grid = info.config.grid;
   append("start", Kind::note, info.first_step - 1,
          {{"time_s", seconds_since_epoch()},
@@ -70,7 +79,8 @@ void MetricsLog::on_start(const RunInfo& info) {
           {"dtype", info.config.model.dtype == DType::bf16 ? "bfloat16" : "float32"},
           {"flops_per_token", info.flops_per_token},
           {"peak_flops", info.peak_flops},
-          {"planned_bytes", info.planned_bytes}});
+          {"planned_bytes", info.planned_bytes},
+          {"sources", std::move(sources)}});
 }
 
 void MetricsLog::on_step(const StepEvent& step) {
@@ -88,6 +98,12 @@ void MetricsLog::on_step(const StepEvent& step) {
                  {"mfu", step.mfu},
                  {"peak_bytes", step.peak_bytes}};
   last_step_ = step.step;
+  if (step.ranks.rank_count > 0) {
+    fields["bubble_mean"] = step.ranks.bubble_mean;
+    fields["bubble_max"] = step.ranks.bubble_max;
+    fields["mailbox_depth_mean"] = step.ranks.mailbox_depth_mean;
+    fields["mailbox_depth_max"] = step.ranks.mailbox_depth_max;
+  }
   const HostUse use = host_.sample();
   add_if_told(fields, "host_resident_bytes", use.resident_bytes);
   add_if_told(fields, "network_received_bytes", use.network_received_bytes);
@@ -125,6 +141,8 @@ void MetricsLog::on_save(const SaveEvent& save) {
 }
 
 void MetricsLog::on_end(const TrainingReport& report) {
+  Json epochs = Json::object();
+  for (const SourceEpochs& source : report.source_epochs) epochs[source.name] = source.epochs;
   append("end", Kind::note, report.steps_done,
          {{"steps_done", report.steps_done},
           {"stopped_early", report.stopped_early},
@@ -133,6 +151,7 @@ void MetricsLog::on_end(const TrainingReport& report) {
           {"perplexity", report.perplexity},
           {"model_directory", report.model_directory},
           {"parameter_hash", hash_text(report.parameter_hash)},
+          {"source_epochs", std::move(epochs)},
           {"seconds", report.seconds}});
   for (const auto& sink : sinks_) keep(sink->sync());
 }

@@ -1,18 +1,22 @@
 // The metrics of a run, to metrics.jsonl and the other sinks of output.monitors, in the file as
 // soon as they happened. In metrics.jsonl each event is one JSON object a line:
 //
-//   {"event": "start", "time_s": ..., "name", "first_step", "total_steps", "parameters", ...}
+//   {"event": "start", "time_s": ..., "name", "first_step", "total_steps", "parameters", ...,
+//    "sources": [{"name", "documents", "tokens", "rows", "weight", "share"}]}
+//     of a weighted mix, else empty; "end" says how often each was gone through
 //   {"event": "step", "step", "epoch", "loss", "learning_rate", "gradient_norm", "tokens", ...}
 //   {"event": "evaluation", "step", "loss", "perplexity", "valid_tokens", "seconds"}
 //   {"event": "evaluation", "step", "evaluator", "<evaluator>#<value>", ...}
 //     of each of eval.evaluators
 //   {"event": "note", "step", "text"}
 //   {"event": "save", "step", "kind": "model" or "checkpoint", "path", "seconds"}
-//   {"event": "end", "steps_done", "stopped_early", "final_loss", ..., "parameter_hash"}
+//   {"event": "end", "steps_done", "stopped_early", "final_loss", ..., "parameter_hash",
+//    "source_epochs": {"<name>": ...}}
 //
 // A step also tells of this machine since the step before: network_received_bytes,
 // network_sent_bytes, disk_read_bytes, disk_written_bytes, and host_resident_bytes now; what the
-// system does not tell is left out. peak_bytes is of the arenas, tokens_per_s_per_device of one
+// system does not tell is left out. bubble_mean and _max, mailbox_depth_mean and _max are over all
+// ranks: see actors/utilisation.hpp. peak_bytes is of the arenas, tokens_per_s_per_device of one
 // actor of the grid.
 //
 // Numbers read back to the same double. A resumed run appends, so in metrics.jsonl steps between

@@ -1,4 +1,5 @@
 #include "actors/plan.hpp"
+#include "actors/curvature.hpp"
 #include "actors/delay_options.hpp"
 
 #include <algorithm>
@@ -16,6 +17,10 @@
 namespace collie {
 
 namespace {
+
+// What a lane of a stream's kernels work in, which no tensor is: blocks of attention and of matrix
+// products, about the same for all models. The meta device has none.
+constexpr std::size_t lane_scratch_bytes = std::size_t{256} << 10;
 
 // Stands for a loss of the user's, which must not touch the meta device's addresses.
 class NoLoss final : public Loss {
@@ -39,14 +44,17 @@ Result<std::unique_ptr<ModelExecutor>> make_meta_executor(const RunConfig& confi
   options.slice = slice_of(model, options.self);
   options.stage.compute_dtype = config.model.dtype;
   options.stage.recompute = model.recompute;
-  options.stage.master_weights = config.model.master_weights;
+  options.stage.master_weights = keeps_master_weights(config, model);
   COLLIE_TRY(options.stage.update_in_backward, choose_update_in_backward(config, model));
   options.stage.tuning = model.tuning;
+  options.stage.dropout = config.model.dropout;
   options.stream.device = {DeviceKind::meta, 0};
   options.stream.inline_execution = true;
   options.optimizer = config.train.optimizer;
   options.delay = delay_options(model.schedule, options.self.stage);
   options.zero = static_cast<int>(config.train.zero);
+  options.zero_copies = config.train.zero_copies;
+  options.zero_prefetch = static_cast<int>(config.train.zero_prefetch);
   options.trains = inputs.kind == RunKind::train;
   streams.assign(index, options);
   if (inputs.custom_loss) options.stage.loss = std::make_shared<const NoLoss>(inputs.loss_rows);
@@ -88,6 +96,10 @@ Status run_protocol(const RunConfig& config, const ModelSetup& model, RunKind ki
   RoundRequest request;
   request.mode = kind == RunKind::train ? Mode::train : Mode::evaluate;
   request.micro_batches = model.micro_batches;
+  if (const Optimizer* optimizer = executors.front()->optimizer()) {
+    const auto estimate = curvature_round(request, *optimizer, config.train.optimizer, 0);
+    if (estimate) COLLIE_TRY_VOID(world->round(*estimate));
+  }
   RoundRequest second = request;
   second.step = 1;
   COLLIE_TRY_VOID(world->round(request, second));
@@ -112,7 +124,8 @@ ShardPlan plan_shard(const ModelSetup& model, const ShardId& shard, ModelExecuto
       plan.training_bytes += state.values->size_bytes();
     }
   }
-  plan.peak_bytes = executor.stream().allocator().use().peak_bytes;
+  plan.peak_bytes = executor.stream().allocator().use().peak_bytes +
+                    static_cast<std::size_t>(model.threads) * lane_scratch_bytes;
   const Placement& placement = model.schedule.placement;
   const int units = peak_in_flight(
       model.schedule, placement.rank_of(shard.stage, shard.replica % placement.directions()));
@@ -130,13 +143,12 @@ std::int64_t trained_count(const ModelSetup& model) {
   return count;
 }
 
-// Forward is a third of a step's arithmetic, backward two thirds, for every stage.
 Status plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
   const std::int64_t sequence = config.data.sequence_length;
   const std::int64_t tokens = config.train.micro_batch_size * sequence;
   plan.tokens_per_step = tokens * config.train.accumulation * config.grid.dp;
-  plan.flops_per_step =
-      static_cast<double>(plan.tokens_per_step) * training_flops_per_token(model.traits, sequence);
+  plan.flops_per_step = static_cast<double>(plan.tokens_per_step) *
+                        training_flops_per_token(model.traits, sequence, model.tuning.get());
   const int cores = usable_core_count();
   const double lanes_wanted = static_cast<double>(model.rank_count() * model.threads);
   const double lanes = model.threads * std::min(1.0, cores / lanes_wanted);
@@ -144,12 +156,13 @@ Status plan_time(const RunConfig& config, const ModelSetup& model, Plan& plan) {
   CostModel costs;
   double busy = 0.0;
   for (const StageSlice& slice : model.stages) {
-    const auto layers = static_cast<double>(slice.layer_end - slice.layer_begin);
-    const double per_token = layers * layer_forward_flops_per_token(model.traits, sequence) +
-                             (slice.has_head ? head_forward_flops_per_token(model.traits) : 0.0);
-    const double seconds = per_token * static_cast<double>(tokens) / model.grid.tp / rate;
-    costs.stages.push_back({.forward = seconds, .input = seconds, .weight = seconds});
-    busy += 3.0 * seconds * static_cast<double>(config.train.accumulation);
+    const PassFlops flops = pass_flops_per_token(model.traits, slice, sequence, model.tuning.get());
+    const double scale = static_cast<double>(tokens) / model.grid.tp / rate;
+    costs.stages.push_back({.forward = flops.forward * scale,
+                            .input = flops.input * scale,
+                            .weight = flops.weight * scale});
+    busy += (flops.forward + flops.input + flops.weight) * scale *
+            static_cast<double>(config.train.accumulation);
   }
   COLLIE_TRY(const Simulation simulation, simulate(model.schedule, costs, {.with_memory = false}));
   plan.step_seconds = simulation.makespan;
@@ -170,6 +183,9 @@ Result<Plan> make_plan(const RunConfig& config) {
 }
 
 Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const PlanInputs& inputs) {
+  if (inputs.kind == RunKind::train) {
+    COLLIE_TRY_VOID(check_curvature_rounds(config, model, inputs.custom_loss));
+  }
   // One pipeline: the replicas that its placement has.
   const Grid pipeline = grid_of(model.schedule, 1, model.grid.tp);
   // With ZeRO what a replica holds depends on the others.
@@ -196,7 +212,7 @@ Result<Plan> make_plan(const RunConfig& config, const ModelSetup& model, const P
   plan.available = available_memory(config, inputs.data_bytes);
   plan.parameter_count = parameter_count(model.traits);
   if (writes_texts(config)) {
-    const std::size_t bytes = config.model.dtype == DType::bf16 ? 6 : 4;  // values and their copy
+    const std::size_t bytes = config.model.dtype == DType::bf16 ? 2 : 4;
     plan.copy_bytes = static_cast<std::size_t>(plan.parameter_count) * bytes;
   }
   plan.trained_count = trained_count(model);

@@ -54,6 +54,7 @@ Progress::~Progress() {
 void Progress::on_start(const RunInfo& info) {
   total_steps_ = info.total_steps;
   print(start_line(info));
+  for (const SourceInfo& source : info.sources) print(source_line(source));
   for (const std::string& warning : info.warnings) print("warning: " + warning);
   if (!info.resumed_from.empty()) {
     print(fmt::format("going on after step {} from {}", info.first_step - 1, info.resumed_from));

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "models/traits.hpp"
+#include "runtime/suggest.hpp"
 
 namespace collie {
 
@@ -163,6 +164,15 @@ std::string start_line(const RunInfo& info) {
   return line;
 }
 
+std::string source_line(const SourceInfo& source) {
+  return fmt::format(
+      "source {}: {} documents, {} tokens in {} rows, weight {:.6g}: {:.1f} % of the "
+      "rows drawn",
+      quoted_name(source.name), format_count(static_cast<double>(source.documents)),
+      format_count(static_cast<double>(source.tokens)),
+      format_count(static_cast<double>(source.rows)), source.weight, 100.0 * source.share);
+}
+
 std::string evaluation_line(const EvaluationEvent& evaluation) {
   if (evaluation.name != "validation") {
     std::string line = fmt::format("step {}:", evaluation.step);
@@ -196,6 +206,10 @@ std::vector<std::string> summary_lines(const TrainingReport& report, std::int64_
   } else {
     lines.push_back(fmt::format("trained to step {} in {}, loss {:.4f}", report.steps_done,
                                 format_duration(report.seconds), report.final_loss));
+  }
+  for (const SourceEpochs& source : report.source_epochs) {
+    lines.push_back(
+        fmt::format("source      {}: {:.2f} epochs", quoted_name(source.name), source.epochs));
   }
   if (report.perplexity > 0.0) {
     lines.push_back(fmt::format("validation  loss {:.4f}, perplexity {:.2f}",

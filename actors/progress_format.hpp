@@ -35,6 +35,7 @@ std::string progress_line(const StepEvent& step, double seconds_left, const Line
 std::string step_log_line(const StepEvent& step, double seconds_left);
 
 std::string start_line(const RunInfo& info);
+std::string source_line(const SourceInfo& source);
 std::string evaluation_line(const EvaluationEvent& evaluation);
 std::string save_line(const SaveEvent& save);
 std::vector<std::string> summary_lines(const TrainingReport& report, std::int64_t total_steps);

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "models/dataset/text_encoder.hpp"
+#include "models/generation_prompt.hpp"
 #include "models/peft/tuning.hpp"
 
 namespace collie {
@@ -21,7 +22,8 @@ Status RunEvaluations::add(std::shared_ptr<Evaluator> evaluator) {
 bool RunEvaluations::is_due(const Evaluator& evaluator, std::int64_t steps) const {
   const std::int64_t own = evaluator.every_steps();
   const std::int64_t every = own > 0 ? own : setup().config.eval.every_steps;
-  return every > 0 && steps % every == 0;
+  if (every > 0) return steps % every == 0;
+  return passes_epochs(setup(), setup().config.eval.every_epochs, steps);
 }
 
 bool RunEvaluations::any_due(std::int64_t steps) const {
@@ -94,12 +96,69 @@ Result<RoundOutcome> RunEvaluations::round(const Dataset& data, std::int64_t ste
   });
 }
 
-Result<Generator*> RunEvaluations::generator() {
-  if (!generator_) {
-    COLLIE_TRY(Generator made, grid_.generator());
-    generator_.emplace(std::move(made));
+// As the model takes them in.
+Result<std::vector<std::vector<std::int32_t>>> RunEvaluations::feed(
+    std::span<const std::vector<std::int32_t>> prompts) const {
+  const std::int64_t before = tokens_before(setup().model.tuning.get());
+  std::vector<std::vector<std::int32_t>> fed;
+  for (const std::vector<std::int32_t>& prompt : prompts) {
+    COLLIE_TRY_VOID(check_prompt(setup().model.traits, before, prompt));
+    fed.push_back(with_virtual_tokens(before, prompt));
   }
-  return &*generator_;
+  return fed;
+}
+
+Result<GenerationResult> RunEvaluations::result_of_sequence(GeneratedSequence sequence,
+                                                            std::size_t prompt_tokens) const {
+  if (sequence.finish == FinishReason::non_finite) {
+    return make_error(ErrorCode::non_finite,
+                      "after {} new tokens the logits of a prompt of {} tokens are no numbers; the "
+                      "parameters have diverged",
+                      sequence.ids.size(), prompt_tokens);
+  }
+  GenerationResult result;
+  result.text = text_of_ids(*setup().tokenizer, sequence.ids);
+  result.ids = std::move(sequence.ids);
+  result.prompt_tokens = static_cast<std::int64_t>(prompt_tokens);
+  result.finish = sequence.finish;
+  return result;
+}
+
+Result<std::optional<std::vector<GenerationResult>>> RunEvaluations::generate(
+    std::span<const std::vector<std::int32_t>> prompts, const GenerationOptions& options) {
+  COLLIE_TRY(const auto fed, feed(prompts));
+  std::size_t longest = 0;
+  for (const auto& ids : fed) longest = std::max(longest, ids.size());
+  COLLIE_TRY(GenerationSettings settings,
+             grid_.plan_generation(static_cast<std::int64_t>(longest), options));
+  const auto most = static_cast<std::size_t>(setup().model.grid.dp * settings.groups *
+                                             settings.rows * limits::generation_round_fills);
+  std::vector<GenerationResult> results;
+  for (std::size_t first = 0; first < fed.size(); first += most) {
+    if (should_stop()) return std::optional<std::vector<GenerationResult>>();
+    const auto round = std::span(fed).subspan(first, std::min(most, fed.size() - first));
+    settings.prompts = static_cast<int>(round.size());
+    COLLIE_TRY(std::vector<GeneratedSequence> sequences,
+               grid_.generate(static_cast<std::int64_t>(first / most), settings, round));
+    for (GeneratedSequence& sequence : sequences) {
+      const std::size_t tokens = prompts[results.size()].size();
+      COLLIE_TRY(GenerationResult result, result_of_sequence(std::move(sequence), tokens));
+      results.push_back(std::move(result));
+    }
+  }
+  return std::optional(std::move(results));
+}
+
+Result<std::vector<GenerationResult>> RunEvaluations::generate_texts(
+    std::span<const std::string> prompts, const GenerationOptions& options) {
+  std::vector<std::vector<std::int32_t>> ids;
+  for (const std::string& prompt : prompts) {
+    COLLIE_TRY(std::vector<std::int32_t> encoded, encode_prompt(*setup().tokenizer, prompt));
+    ids.push_back(std::move(encoded));
+  }
+  may_stop_ = false;
+  COLLIE_TRY(auto results, generate(ids, options));
+  return std::move(*results);
 }
 
 }  // namespace collie

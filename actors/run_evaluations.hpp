@@ -31,17 +31,24 @@ class RunEvaluations final : public EvaluationHost {
   bool should_stop() const override { return may_stop_ && stop_ != nullptr && stop_->load(); }
   Result<std::optional<std::vector<double>>> losses_of(std::span<const ScoredRow> rows) override;
   Result<RoundOutcome> round(const Dataset& data, std::int64_t step) override;
-  Result<Generator*> generator() override;
-  // The copy of the parameters is given back: they will change.
-  void drop_generator() { generator_.reset(); }
+  Result<std::optional<std::vector<GenerationResult>>> generate(
+      std::span<const std::vector<std::int32_t>> prompts,
+      const GenerationOptions& options) override;
+  // The same of texts, to the end.
+  Result<std::vector<GenerationResult>> generate_texts(std::span<const std::string> prompts,
+                                                       const GenerationOptions& options);
 
  private:
+  Result<std::vector<std::vector<std::int32_t>>> feed(
+      std::span<const std::vector<std::int32_t>> prompts) const;
+  Result<GenerationResult> result_of_sequence(GeneratedSequence sequence,
+                                              std::size_t prompt_tokens) const;
+
   TrainingGrid& grid_;
   const std::atomic<bool>* stop_;
   bool may_stop_ = false;
   EvaluatorList evaluators_;
   std::map<std::string, EvaluationEvent> results_;  // the last of each
-  std::optional<Generator> generator_;
 };
 
 }  // namespace collie

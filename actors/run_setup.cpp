@@ -1,18 +1,17 @@
 #include "actors/run_setup.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
-#include "actors/hosting.hpp"
-#include "actors/schedule/files.hpp"
-#include "actors/schedule/generators.hpp"
-#include "actors/schedule/validate.hpp"
+#include "actors/run_schedule.hpp"
 #include "actors/tuning_setup.hpp"
 #include "models/dataset/reader.hpp"
 #include "models/lr_schedule.hpp"
 #include "models/partition.hpp"
 #include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
+#include "models/resize_vocabulary.hpp"
 #include "runtime/file.hpp"
 #include "runtime/glob.hpp"
 #include "runtime/suggest.hpp"
@@ -23,8 +22,17 @@ namespace collie {
 namespace {
 
 Result<ModelTraits> read_traits(const RunConfig& config) {
+  if (config.model.is_fresh() && config.model.resize_vocabulary > 0) {
+    return make_error(ErrorCode::invalid_config,
+                      "model.resize_vocabulary: a new model has no rows yet: set vocab_size in "
+                      "model.fresh");
+  }
   if (config.model.is_fresh()) return parse_model_config(config.model.fresh, "model.fresh");
-  return read_model_config(config.model.path);
+  COLLIE_TRY(ModelTraits traits, read_model_config(config.model.path));
+  if (config.model.resize_vocabulary > 0) {
+    COLLIE_TRY_VOID(resize_vocabulary(config.model.resize_vocabulary, traits));
+  }
+  return traits;
 }
 
 Result<Recompute> parse_recompute(const std::string& name) {
@@ -71,103 +79,6 @@ Status open_data(RunSetup& setup, RunKind kind) {
   }
   setup.total_steps =
       total_steps(setup.config.train, setup.train_data->row_count(), setup.layout.global_rows());
-  return ok_status();
-}
-
-ScheduleOptions generator_options(const RunConfig& config) {
-  const GridSection& grid = config.grid;
-  return {.ranks = grid.pp,
-          .micro_batches = static_cast<int>(config.train.accumulation),
-          .chunks = grid.chunks,
-          .group = grid.group,
-          .slices = grid.slices,
-          .warm_up_steps = grid.warm_up_steps,
-          .forward = grid.plan.forward,
-          .input = grid.plan.input,
-          .weight = grid.plan.weight,
-          .communication = grid.plan.communication,
-          .activation = grid.plan.activation,
-          .weight_stash = grid.plan.weight_stash,
-          .memory_cap = grid.plan.memory_cap};
-}
-
-// grid.plan is for schedules that plan; the other keys make_schedule() refuses by itself.
-Status check_plan(const std::string& name, const ScheduleOptions& options) {
-  const ScheduleGenerator* generator = find_generator(name);
-  if (generator == nullptr || generator->takes.memory_cap) return ok_status();
-  ScheduleOptions unplanned{.ranks = options.ranks,
-                            .micro_batches = options.micro_batches,
-                            .chunks = options.chunks,
-                            .group = options.group,
-                            .slices = options.slices,
-                            .warm_up_steps = options.warm_up_steps};
-  if (options == unplanned) return ok_status();
-  return make_error(ErrorCode::invalid_config,
-                    "grid.plan: schedule {} does not plan with costs; leave grid.plan out or use "
-                    "zb-auto or zbv-greedy",
-                    name);
-}
-
-// A generator's, or a file's, which must be of the size that the configuration says.
-Result<Schedule> named_schedule(const RunConfig& config) {
-  const std::string& name = config.grid.schedule;
-  const int ranks = config.grid.pp;
-  const auto micro_batches = static_cast<int>(config.train.accumulation);
-  const ScheduleOptions options = generator_options(config);
-  if (!is_schedule_file(name)) {
-    COLLIE_TRY_VOID(check_plan(name, options));
-    return make_schedule(name, options);
-  }
-  if (options != ScheduleOptions{.ranks = ranks, .micro_batches = micro_batches}) {
-    return make_error(ErrorCode::invalid_config,
-                      "grid.schedule: {} is a file, which says all of the schedule; leave out "
-                      "grid.chunks, group, slices, warm_up_steps and plan",
-                      name);
-  }
-  COLLIE_TRY(Schedule schedule, read_schedule(name));
-  if (schedule.ranks() == ranks && schedule.micro_batches == micro_batches) return schedule;
-  return make_error(
-      ErrorCode::invalid_config,
-      "{}: has {} ranks and {} micro-batches; set grid.pp and train.accumulation, now "
-      "{} and {}, to these",
-      name, schedule.ranks(), schedule.micro_batches, ranks, micro_batches);
-}
-
-// What stages that update on their own cannot have.
-Status check_asynchronous_run(const Schedule& schedule, const Grid& grid,
-                              const ModelTraits& traits) {
-  if (grid.dp > 1 || grid.tp > 1) {
-    return make_error(ErrorCode::unsupported,
-                      "schedule {} is asynchronous: set grid.dp and grid.tp to 1, not {} and {}",
-                      schedule.name, grid.dp, grid.tp);
-  }
-  if (traits.tied_embeddings && grid.pp > 1) {
-    return make_error(ErrorCode::unsupported,
-                      "schedule {} is asynchronous, and the model ties its embeddings: their two "
-                      "copies would drift apart; use a synchronous schedule or an untied model",
-                      schedule.name);
-  }
-  return ok_status();
-}
-
-// Proves the schedule before anything is made from it.
-Status choose_schedule(const RunConfig& config, ModelSetup& setup) {
-  COLLIE_TRY(setup.schedule, named_schedule(config));
-  COLLIE_TRY_VOID(check_schedule(setup.schedule));
-  COLLIE_TRY_VOID(check_trainable(setup.schedule));
-  setup.schedule = as_trained(std::move(setup.schedule));
-  setup.grid = grid_of(setup.schedule, config.grid.dp, config.grid.tp);
-  if (!setup.schedule.contract.synchronous) {
-    COLLIE_TRY_VOID(check_asynchronous_run(setup.schedule, setup.grid, setup.traits));
-  }
-  if (config.train.post_validation && !setup.schedule.contract.synchronous) {
-    return make_error(
-        ErrorCode::unsupported,
-        "train.post_validation: schedule {} is asynchronous, its stages update without "
-        "a barrier; set it to false or choose a synchronous schedule",
-        setup.schedule.name);
-  }
-  setup.micro_batches = setup.schedule.micro_batches / setup.schedule.placement.directions();
   return ok_status();
 }
 
@@ -279,6 +190,18 @@ Result<ModelSetup> set_up_model(const RunConfig& config) {
   return setup;
 }
 
+bool passes_epochs(const RunSetup& setup, double every, std::int64_t steps) {
+  if (every <= 0.0 || !setup.train_data) return false;
+  // What divides evenly must not fall short by a rounding.
+  constexpr double slack = 1e-9;
+  const auto passed = [&](std::int64_t done) {
+    const double epochs = static_cast<double>(done * setup.layout.global_rows()) /
+                          static_cast<double>(setup.train_data->row_count());
+    return std::floor(epochs / every + slack);
+  };
+  return passed(steps) > passed(steps - 1);
+}
+
 StageSlice slice_of(const ModelSetup& model, const ShardId& shard) {
   StageSlice slice = model.stages[static_cast<std::size_t>(shard.stage)];
   slice.tp_rank = shard.tensor;
@@ -313,9 +236,6 @@ Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumeP
   if (kind == RunKind::train) {
     COLLIE_TRY_VOID(check_own_model(config));
     COLLIE_TRY_VOID(check_groups(config, setup.model));
-  }
-  if (kind == RunKind::train && setup.model.tuning) {
-    COLLIE_TRY_VOID(check_training(*setup.model.tuning));
   }
   setup.layout = {setup.model.grid.dp, setup.model.micro_batches, config.train.micro_batch_size};
   COLLIE_TRY(Tokenizer tokenizer, make_tokenizer(config, resume));

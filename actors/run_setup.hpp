@@ -50,6 +50,10 @@ Result<ResumePoint> find_resume_point(const RunConfig& config);
 enum class RunKind { train, evaluate };
 Result<RunSetup> set_up_run(const RunConfig& config, RunKind kind, const ResumePoint& resume);
 
+// Whether the step that makes it `steps` reaches a multiple of `every` passes over the training
+// data; never where every is 0.
+bool passes_epochs(const RunSetup& setup, double every, std::int64_t steps);
+
 // The slice of one shard: its stage's layers, its tensor rank.
 StageSlice slice_of(const ModelSetup& model, const ShardId& shard);
 

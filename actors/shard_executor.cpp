@@ -17,16 +17,13 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-bool is_last(const ModelExecutorOptions& options) {
-  return options.self.stage == options.grid.pp - 1;
-}
-
 }  // namespace
 
 ModelExecutor::ModelExecutor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 // What is still on the stream uses all the rest.
 ModelExecutor::~ModelExecutor() {
+  if (impl_->copies) impl_->copies->synchronize();
   impl_->stream->synchronize();
 }
 
@@ -52,6 +49,12 @@ Result<std::unique_ptr<ModelExecutor>> ModelExecutor::create(const ModelTraits& 
     COLLIE_TRY_VOID(impl->update_in_turn(options));
   }
   impl->tied_embeddings = traits.tied_embeddings;
+  if (options.zero_copies && impl->model->parameters().sharding().shares_values()) {
+    StreamOptions copies = options.stream;
+    copies.name += "c";
+    copies.threads = 1;
+    impl->copies = std::make_unique<Stream>(std::move(copies));
+  }
   impl->options = std::move(options);
   return std::unique_ptr<ModelExecutor>(new ModelExecutor(std::move(impl)));
 }
@@ -107,13 +110,14 @@ bool ModelExecutor::pauses_in_program() const {
 void ModelExecutor::execute(Work work, std::function<void(Completion)> done) {
   // The completion is made by the work and handed over when the stream says it is done.
   auto shared = std::make_shared<std::pair<Work, Completion>>(std::move(work), Completion{});
-  impl_->stream->submit([this, shared] { shared->second = impl_->run_timed(shared->first); },
-                        [this, shared, done = std::move(done)] {
-                          Status status = impl_->stream->status();
-                          if (!status) shared->second.error = std::move(status).error();
-                          shared->first = Work{};
-                          done(std::move(shared->second));
-                        });
+  Stream& on = shared->first.kind == WorkKind::fetch ? *impl_->copies : *impl_->stream;
+  on.submit([this, shared] { shared->second = impl_->run_timed(shared->first); },
+            [&on, shared, done = std::move(done)] {
+              Status status = on.status();
+              if (!status) shared->second.error = std::move(status).error();
+              shared->first = Work{};
+              done(std::move(shared->second));
+            });
 }
 
 Completion ModelExecutor::Impl::run_timed(const Work& work) {
@@ -125,6 +129,7 @@ Completion ModelExecutor::Impl::run_timed(const Work& work) {
 }
 
 Completion ModelExecutor::Impl::run(const Work& work) {
+  if (work.kind == WorkKind::fetch) return copy_values(work);
   Completion completion;
   completion.kind = work.kind;
   completion.shard = work.shard;
@@ -160,6 +165,7 @@ Completion ModelExecutor::Impl::run(const Work& work) {
       versions.predict(work.version, delay_point(work), *stream, model->parameters());
       break;
     case WorkKind::fence:
+    case WorkKind::fetch:  // not on this stream
       break;
     case WorkKind::prepare:
       finish_gradients_once();
@@ -201,8 +207,12 @@ void ModelExecutor::Impl::read_weights(const Work& work) {
 }
 
 void ModelExecutor::Impl::start(const Work& work, Completion& completion) {
-  MicroBatchState& state = states[work.stamp.micro_batch];
   steps_kind = work.kind;
+  if (work.mode == Mode::generate) {
+    steps = model->forward(generation.begin(work, *stream, *model));
+    return advance(work, completion);
+  }
+  MicroBatchState& state = states[work.stamp.micro_batch];
   if (work.kind == WorkKind::forward) {
     const bool follows = work.batch.slice.index > 0;
     set_batch(*stream, work.batch, follows ? &states.at(work.stamp.micro_batch - 1) : nullptr,
@@ -253,7 +263,12 @@ void ModelExecutor::Impl::advance(const Work& work, Completion& completion) {
       if (reduction.op == ReduceOp::gather) *reduction.parts = {*reduction.tensor};
       continue;
     }
+    if (reduction.unit >= 0 && work.values) {
+      *reduction.parts = (*work.values)[static_cast<std::size_t>(reduction.unit)];
+      continue;
+    }
     completion.paused = true;
+    completion.unit = reduction.unit;
     completion.group = reduction.group;
     completion.only_to = reduction.only_to;
     completion.tensor = *reduction.tensor;
@@ -261,41 +276,6 @@ void ModelExecutor::Impl::advance(const Work& work, Completion& completion) {
     return;
   }
   finish(work, completion);
-}
-
-void ModelExecutor::Impl::finish(const Work& work, Completion& completion) {
-  if (turns && turns->error()) completion.error = *turns->error();
-  if (steps_kind == WorkKind::optimize) {
-    steps = Steps();
-    return measure_step(applied, completion);
-  }
-  MicroBatchState& state = states.at(work.stamp.micro_batch);
-  steps = Steps();
-  versions.finished(work.version);
-  Tensor& output = steps_kind == WorkKind::forward ? state.output_td : state.input_gradient;
-  if (output) {
-    output.freeze();
-    completion.tensor = std::exchange(output, Tensor());
-  }
-  if (steps_kind == WorkKind::forward && is_last(options)) {
-    const std::size_t micro_batch = work.stamp.micro_batch / state.batch.slice.count;
-    losses.resize(std::max(losses.size(), micro_batch + 1), 0.0);
-    losses[micro_batch] += state.loss_sum;  // slices in their order
-    row_losses.resize(losses.size());
-    row_losses[micro_batch] = std::move(state.row_losses);  // an evaluation has no slices
-  }
-}
-
-void ModelExecutor::Impl::perform_reduction(const Work& work) {
-  const Reduction& reduction = steps.reduction();
-  if (reduction.op == ReduceOp::gather) {
-    *reduction.parts = work.parts;
-    return;
-  }
-  // The parts are frozen, so the sum needs a buffer of its own.
-  Tensor sum = stream->allocate(reduction.tensor->dtype(), reduction.tensor->shape());
-  kernels::sum_in_order(*stream, work.parts, sum);
-  *reduction.tensor = std::move(sum);
 }
 
 }  // namespace collie

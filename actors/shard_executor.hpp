@@ -24,8 +24,10 @@ struct ModelExecutorOptions {
   bool reports_memory = true;  // false for all shards of a stream but the first
   OptimizerOptions optimizer;
   DelayCorrectionOptions delay;
-  bool trains = true;      // false: no gradients, no optimizer
-  int zero = 0;            // train.zero: see Sharding
+  bool trains = true;        // false: no gradients, no optimizer
+  int zero = 0;              // train.zero: see Sharding
+  bool zero_copies = false;  // level 3: see ValueLayout
+  int zero_prefetch = 1;
   std::uint64_t seed = 0;  // of stochastic rounding
 };
 
@@ -54,6 +56,8 @@ class ModelExecutor {
 
   // What this shard takes part in at the end of a step, in order.
   std::vector<Exchange> exchanges() const;
+  // With ZeRO-3: what its segments read of the replicas' shares; views of the parameters.
+  ValueLayout value_layout() const;
   // Whether forwards or backwards may stop at a reduction, so that one is issued at a time. An
   // update always may: nothing else of its shard is issued beside it.
   bool pauses_in_program() const;

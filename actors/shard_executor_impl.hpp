@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "actors/generation_turns.hpp"
 #include "actors/shard_executor.hpp"
 #include "actors/step_copy.hpp"
 #include "actors/turn_updates.hpp"
@@ -13,6 +14,7 @@ namespace collie {
 struct ModelExecutor::Impl {
   ModelExecutorOptions options;
   std::shared_ptr<Stream> stream;
+  std::unique_ptr<Stream> copies;  // where values are copied: beside the works
   std::unique_ptr<StageModel> model;
   std::unique_ptr<Optimizer> optimizer;
   std::unique_ptr<DelayCorrection> correction;
@@ -26,21 +28,25 @@ struct ModelExecutor::Impl {
   bool gradients_finished = false;
   bool tied_embeddings = false;
   WeightVersions versions;
+  GenerationTurns generation;
   StepCopy step_copy;  // of an update that is not validated yet
 
   Status update_in_turn(const ModelExecutorOptions& of);
   Completion run_timed(const Work& work);
   Completion run(const Work& work);
+  Completion copy_values(const Work& work);
   void read_weights(const Work& work);
   void start(const Work& work, Completion& completion);
   Steps backward_steps(const Work& work, MicroBatchState& state);
   void make_weights(const Work& work, Completion& completion);
   void advance(const Work& work, Completion& completion);
   void finish(const Work& work, Completion& completion);
+  void finish_turn(const Work& work, Completion& completion);
   void perform_reduction(const Work& work);
   void report(const Work& work, Completion& completion);
   void optimize(const Work& work, Completion& completion);
   void update(const Work& work, Completion& completion);
+  void renew_curvature(Completion& completion);
   void measure_step(const Apply& apply, Completion& completion);
   void finish_gradients_once();
   void forget_gradients(const Work& work);

@@ -15,6 +15,7 @@ std::vector<Exchange> ModelExecutor::exchanges() const {
 }
 
 void ModelExecutor::Impl::report(const Work& work, Completion& completion) {
+  generation.clear();
   if (options.self.tensor == 0) {
     completion.report.losses = losses;
     for (const std::vector<double>& rows : row_losses) {
@@ -70,6 +71,7 @@ void ModelExecutor::Impl::finish_gradients_once() {
 
 void ModelExecutor::Impl::optimize(const Work& work, Completion& completion) {
   applied = work.apply;
+  if (applied.curvature_tokens) return renew_curvature(completion);
   if (!work.updates) return measure_step(applied, completion);
   const OptimizerStep step{applied.optimizer_step, applied.learning_rate, applied.gradient_scale,
                            options.seed};
@@ -77,6 +79,13 @@ void ModelExecutor::Impl::optimize(const Work& work, Completion& completion) {
                 : update_and_share(*stream, step, *optimizer, model->parameters());
   steps_kind = work.kind;
   advance(work, completion);
+}
+
+// The gradients, which are of the mean loss over these labels, are not clipped.
+void ModelExecutor::Impl::renew_curvature(Completion& completion) {
+  const auto tokens = static_cast<double>(*applied.curvature_tokens);
+  if (tokens > 0.0) optimizer->update_hessian(*stream, tokens, model->parameters());
+  measure_step(applied, completion);
 }
 
 void ModelExecutor::Impl::measure_step(const Apply& apply, Completion& completion) {

@@ -25,7 +25,8 @@ Result<Trainer> Trainer::create(const RunConfig& config, TrainerOptions options)
   COLLIE_TRY(impl->grid, TrainingGrid::create(config, kind, impl->options.loss));
   const RunSetup& setup = impl->grid->setup();
   impl->steps_done = impl->grid->resumed_step();
-  impl->flops_per_token = training_flops_per_token(setup.model.traits, config.data.sequence_length);
+  impl->flops_per_token = training_flops_per_token(setup.model.traits, config.data.sequence_length,
+                                                   setup.model.tuning.get());
   const int lanes = std::min(usable_core_count(), setup.model.rank_count() * setup.model.threads);
   impl->peak_flops = kernels::measure_peak_flops(config.model.dtype) * lanes;
   impl->evaluations = std::make_unique<RunEvaluations>(*impl->grid, impl->options.stop);
@@ -67,7 +68,6 @@ Result<std::vector<EvaluationEvent>> Trainer::evaluate_all() {
     COLLIE_TRY(const auto event, impl_->evaluate(*evaluator, false));
     events.push_back(*event);
   }
-  impl_->evaluations->drop_generator();
   return events;
 }
 
@@ -100,6 +100,7 @@ Result<TrainingReport> Trainer::run() {
   report.parameter_hash = impl.grid->parameter_hash();
   if (!report.stopped_early) COLLIE_TRY_VOID(impl.end(report));
   report.finish_reason = impl.finish_reason.value_or("");
+  report.source_epochs = impl.source_epochs();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   report.seconds = seconds.count();
   impl.callbacks.tell(&Callback::on_end, report);

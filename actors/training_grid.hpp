@@ -5,14 +5,17 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "actors/generation_plan.hpp"
 #include "actors/plan.hpp"
 #include "actors/run_setup.hpp"
 #include "actors/tuning_setup.hpp"
 #include "actors/world.hpp"
 #include "models/generator.hpp"
+#include "models/hf_model.hpp"
 #include "models/loss.hpp"
 #include "runtime/safetensors.hpp"
 
@@ -25,15 +28,12 @@ class TrainingGrid {
   static Result<std::unique_ptr<TrainingGrid>> create(const RunConfig& config, RunKind kind,
                                                       const std::shared_ptr<const Loss>& loss);
 
-  // next: see World::round.
+  // next: see World::round; never one that has a round of curvature before it. Where this one has,
+  // that is run first.
   Result<RoundOutcome> round(const RoundRequest& request,
-                             const std::optional<RoundRequest>& next = std::nullopt) {
-    COLLIE_TRY(RoundOutcome outcome, world_->round(request, next));
-    if (request.mode == Mode::train) {
-      gradient_scale_ = clip_scale(outcome.gradient_norm, request.clip_norm);
-    }
-    return outcome;
-  }
+                             const std::optional<RoundRequest>& next = std::nullopt);
+  // See curvature.hpp.
+  std::optional<RoundRequest> curvature_before(const RoundRequest& request) const;
 
   // One round without gradients over micro-batches of any data; `batches` is called on another
   // thread. number: of the round in its evaluation, for messages.
@@ -49,8 +49,15 @@ class TrainingGrid {
   // Its parameters and optimizer state take the place of the present ones; the step does not.
   Status load_checkpoint(const std::string& path);
   const Json& callback_state() const { return callback_state_; }  // of the checkpoint resumed from
-  // The whole model on one stream of its own, with a copy of the parameters as they are.
-  Result<Generator> generator();
+  // How to go on with prompts of at most `longest` tokens, virtual ones included; the number of
+  // prompts is left to fill in. Errors: see plan_generation in generation_plan.hpp.
+  Result<GenerationSettings> plan_generation(std::int64_t longest,
+                                             const GenerationOptions& options) const;
+  // One round that goes on with settings.prompts prompts, as they are fed, on the shards as they
+  // are: no parameter is copied. The sequences are in the order of the prompts.
+  Result<std::vector<GeneratedSequence>> generate(
+      std::int64_t number, const GenerationSettings& settings,
+      std::span<const std::vector<std::int32_t>> prompts);
   // The model's directory; of a tuned run the adapter's, and with tuning.save_merged the merged
   // model's beside it.
   Result<std::string> save_model();
@@ -76,9 +83,13 @@ class TrainingGrid {
   Status fill_base(ModelExecutor& executor) const;
   Status fill_adapter(ModelExecutor& executor) const;
   Status on_streams(const std::function<Status(ModelExecutor&)>& work);
-  Result<std::string> write_model(const std::string& name);
+  // What is trained; of a tuned run, made anew: its base, or that with the adapter folded in.
+  enum class ModelPart { trained, base, merged };
+  Result<std::string> write_model(const std::string& name, ModelPart part);
   Result<std::string> save_tuned();
-  Status save_fresh_base();
+  // One shard's part of a parameter of the base, f32; from work submitted to its stream.
+  Tensor base_value(ModelExecutor& executor, int index) const;
+  void add_whole(ModelAssembler& assembler, ModelExecutor& executor, bool merged);
   Status resume(const Checkpoint& checkpoint);
   void warn_about_changes(const Checkpoint& checkpoint);
   void make_world();

@@ -36,7 +36,8 @@ bool TrainingRun::evaluates_after(std::int64_t steps) const {
 
 bool TrainingRun::saves_after(std::int64_t steps) const {
   const std::int64_t every = config().checkpoint.every_steps;
-  return steps == total() || (every > 0 && steps % every == 0);
+  return steps == total() || (every > 0 && steps % every == 0) ||
+         passes_epochs(grid->setup(), config().checkpoint.every_epochs, steps);
 }
 
 RoundRequest TrainingRun::request_for(std::int64_t step) const {
@@ -61,7 +62,8 @@ std::optional<RoundRequest> TrainingRun::next_for_certain() const {
   const bool stops = stop_requested() || finish_reason || evaluates_after(after) ||
                      saves_after(after) || callbacks.reads_parameters_after(after);
   if (!config().train.post_validation || options.train_step || stops) return std::nullopt;
-  return request_for(after);
+  const RoundRequest next = request_for(after);
+  return grid->curvature_before(next) ? std::nullopt : std::optional(next);
 }
 
 Result<RoundOutcome> TrainingRun::perform(RoundRequest& request) {
@@ -78,7 +80,6 @@ Result<StepEvent> TrainingRun::step() {
   RoundRequest request = begun_early ? *begun_early : request_for(steps_done);
   callbacks.tell(&Callback::on_step_begin,
                  StepBegin{steps_done + 1, total(), request.learning_rate});
-  evaluations->drop_generator();
   begun_early = next_for_certain();
   Result<RoundOutcome> outcome = perform(request);
   if (!outcome) {
@@ -107,6 +108,7 @@ StepEvent TrainingRun::event_of(const RoundOutcome& outcome, const RoundRequest&
   event.tokens_per_s = static_cast<double>(outcome.tokens) / event.seconds;
   event.mfu = event.tokens_per_s * flops_per_token / peak_flops;
   for (const std::size_t bytes : outcome.peak_bytes) event.peak_bytes += bytes;
+  event.ranks = utilisation_of(outcome.ranks);
   return event;
 }
 
@@ -181,7 +183,6 @@ Status TrainingRun::end(TrainingReport& report) {
   }
   if (last) report.validation_loss = last->loss;
   if (last) report.perplexity = last->perplexity;
-  evaluations->drop_generator();
   return save_model(report);
 }
 

@@ -46,7 +46,10 @@ struct TrainingRun : RunControl {
   void note(std::string_view line) override { callbacks.tell_note(line); }
   Result<std::string> save_checkpoint(const std::string& directory) override;
   Status load_checkpoint(const std::string& path) override;
-  Result<Generator*> generator() override { return evaluations->generator(); }
+  Result<std::vector<GenerationResult>> generate(std::span<const std::string> prompts,
+                                                 const GenerationOptions& options_of) override {
+    return evaluations->generate_texts(prompts, options_of);
+  }
 
   const RunConfig& config() const { return grid->setup().config; }
   std::int64_t total() const { return grid->setup().total_steps; }
@@ -59,6 +62,8 @@ struct TrainingRun : RunControl {
   Status open_metrics(TrainingReport& report);
   Status record_trace(const RoundOutcome& outcome);
   RunInfo info() const;
+  std::vector<SourceInfo> mixed_sources() const;
+  std::vector<SourceEpochs> source_epochs() const;
   LoadEvent loaded() const;
   void add_callback(std::shared_ptr<Callback> callback);
   bool evaluates_after(std::int64_t steps) const;

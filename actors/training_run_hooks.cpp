@@ -1,4 +1,7 @@
 // What happens between steps: evaluations, files, what callbacks ask for.
+#include <algorithm>
+#include <iterator>
+
 #include "actors/training_run.hpp"
 #include "models/flops.hpp"
 #include "runtime/elapsed.hpp"
@@ -19,7 +22,6 @@ Result<std::string> TrainingRun::save_checkpoint(const std::string& directory) {
 Status TrainingRun::load_checkpoint(const std::string& path) {
   COLLIE_CHECK(!begun_early, "parameters are replaced in the middle of a step");
   COLLIE_TRY_VOID(grid->load_checkpoint(path));
-  evaluations->drop_generator();
   replaced_parameters = true;
   callbacks.tell(&Callback::on_load_model, LoadEvent{"", path});
   return ok_status();
@@ -43,7 +45,35 @@ RunInfo TrainingRun::info() const {
   info.planned_bytes = grid->planned_bytes();
   info.resumed_from = grid->resumed_from();
   info.warnings = grid->warnings();
+  std::ranges::copy(config_warnings(config()), std::back_inserter(info.warnings));
+  info.sources = mixed_sources();
   return info;
+}
+
+std::vector<SourceInfo> TrainingRun::mixed_sources() const {
+  const auto& data = grid->setup().train_data;
+  std::vector<SourceInfo> sources;
+  if (!data || data->pools().size() < 2) return sources;
+  double all = 0.0;
+  for (const RowPool& pool : data->pools()) all += pool.weight;
+  for (const RowPool& pool : data->pools()) {
+    const DatasetStatistics& has = pool.statistics;
+    sources.push_back(
+        {pool.name, has.documents, has.tokens, has.rows, pool.weight, pool.weight / all});
+  }
+  return sources;
+}
+
+std::vector<SourceEpochs> TrainingRun::source_epochs() const {
+  const auto& data = grid->setup().train_data;
+  std::vector<SourceEpochs> sources;
+  if (!data || data->pools().size() < 2) return sources;
+  const std::vector<double> epochs =
+      data->pool_epochs(steps_done * grid->setup().layout.global_rows());
+  for (std::size_t i = 0; i < epochs.size(); ++i) {
+    sources.push_back({data->pools()[i].name, epochs[i]});
+  }
+  return sources;
 }
 
 LoadEvent TrainingRun::loaded() const {

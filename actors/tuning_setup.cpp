@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <type_traits>
 
+#include "models/peft/adapter_base.hpp"
 #include "models/peft/adapter_files.hpp"
 #include "models/peft/merge.hpp"
 #include "runtime/hash.hpp"
+#include "runtime/limits.hpp"
 #include "runtime/safetensors.hpp"
+#include "runtime/suggest.hpp"
 
 namespace collie {
 
@@ -32,6 +37,63 @@ std::string_view name_of(TunedBiases biases) {
   return biases == TunedBiases::none ? "none" : "lora_only";
 }
 
+std::string_view name_of(LoraStart start) {
+  return start == LoraStart::gaussian ? "gaussian" : "kaiming";
+}
+
+bool given(const Json& object) {
+  return object.is_object() && !object.empty();
+}
+
+template <class Value>
+std::string pattern_text(const std::vector<std::pair<std::string, Value>>& pattern) {
+  std::vector<std::string> items;
+  for (const auto& [name, value] : pattern) items.push_back(fmt::format("{}: {}", name, value));
+  return fmt::format("{}", fmt::join(items, ", "));
+}
+
+// "3", "4-7": from 0 on.
+Result<std::vector<std::int64_t>> read_layers(const std::vector<std::string>& items) {
+  std::vector<std::int64_t> layers;
+  for (const std::string& item : items) {
+    std::int64_t first = -1, last = -1;
+    const char* end = item.data() + item.size();
+    std::from_chars_result read = std::from_chars(item.data(), end, first);
+    last = first;
+    if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-') {
+      read = std::from_chars(read.ptr + 1, end, last);
+    }
+    const bool is_range = read.ec == std::errc() && read.ptr == end && 0 <= first && first <= last;
+    if (!is_range || last >= limits::layers_max) {
+      return make_error(ErrorCode::invalid_config,
+                        "tuning.layers: {} is neither a number nor a range as 4-7",
+                        quoted_name(item));
+    }
+    for (std::int64_t layer = first; layer <= last; ++layer) {
+      if (std::ranges::find(layers, layer) == layers.end()) layers.push_back(layer);
+    }
+  }
+  return layers;
+}
+
+// {module: number} of the section's, over what there is.
+template <class Value>
+Status read_pattern(std::string_view key, const Json& object, Value low, Value high,
+                    std::vector<std::pair<std::string, Value>>& pattern) {
+  if (!given(object)) return ok_status();
+  pattern.clear();
+  for (const auto& [name, value] : object.items()) {
+    const bool fits = std::is_integral_v<Value> ? value.is_number_integer() : value.is_number();
+    if (!fits || value.template get<double>() < static_cast<double>(low) ||
+        value.template get<double>() > static_cast<double>(high)) {
+      return make_error(ErrorCode::invalid_config, "tuning.{}.{}: must be {} from {} to {}", key,
+                        name, std::is_integral_v<Value> ? "an integer" : "a number", low, high);
+    }
+    pattern.emplace_back(name, value.template get<Value>());
+  }
+  return ok_status();
+}
+
 std::string in_order(std::vector<std::string> names) {
   std::ranges::sort(names);
   return fmt::format("{}", fmt::join(names, ", "));
@@ -55,6 +117,17 @@ std::vector<Key> keys_of(const TuningSection& section, const Tuning& tuning) {
       {"dropout", section.dropout.has_value(), {lora}, number(tuning.dropout)},
       {"targets", !section.targets.empty(), {lora, ia3}, in_order(tuning.targets)},
       {"modules_to_save", !section.modules_to_save.empty(), {}, in_order(tuning.modules_to_save)},
+      {"exclude_modules",
+       !section.exclude_modules.empty(),
+       {lora, ia3},
+       in_order(tuning.exclude_modules)},
+      {"layers",
+       !section.layers.empty(),
+       {lora, ia3},
+       fmt::format("{}", fmt::join(tuning.layers, ", "))},
+      {"rank_pattern", given(section.rank_pattern), {lora}, pattern_text(tuning.rank_pattern)},
+      {"alpha_pattern", given(section.alpha_pattern), {lora}, pattern_text(tuning.alpha_pattern)},
+      {"init", section.init != "auto", {lora}, std::string(name_of(tuning.start))},
       {"rslora", section.rslora.has_value(), {lora}, number(tuning.rslora)},
       {"dora", section.dora.has_value(), {lora}, number(tuning.dora)},
       {"bias", section.bias != "auto", {lora}, std::string(name_of(tuning.biases))},
@@ -77,13 +150,23 @@ TuningMethod method_of(const TuningSection& section, TuningMethod otherwise) {
 }
 
 // What the section gives, over what there is without it.
-Tuning applied(const TuningSection& section, Tuning tuning) {
+Result<Tuning> applied(const TuningSection& section, Tuning tuning) {
   tuning.method = method_of(section, tuning.method);
   if (section.rank > 0) tuning.rank = section.rank;
   tuning.alpha = section.alpha.value_or(tuning.alpha);
   tuning.dropout = section.dropout.value_or(tuning.dropout);
   if (!section.targets.empty()) tuning.targets = section.targets;
   if (!section.modules_to_save.empty()) tuning.modules_to_save = section.modules_to_save;
+  if (!section.exclude_modules.empty()) tuning.exclude_modules = section.exclude_modules;
+  if (!section.layers.empty()) {
+    COLLIE_TRY(tuning.layers, read_layers(section.layers));
+  }
+  COLLIE_TRY_VOID(read_pattern<std::int64_t>("rank_pattern", section.rank_pattern, 1,
+                                             limits::hidden_size_max, tuning.rank_pattern));
+  COLLIE_TRY_VOID(
+      read_pattern("alpha_pattern", section.alpha_pattern, 0.0, 1e6, tuning.alpha_pattern));
+  if (section.init == "kaiming") tuning.start = LoraStart::kaiming;
+  if (section.init == "gaussian") tuning.start = LoraStart::gaussian;
   tuning.rslora = section.rslora.value_or(tuning.rslora);
   tuning.dora = section.dora.value_or(tuning.dora);
   if (section.bias == "none") tuning.biases = TunedBiases::none;
@@ -109,7 +192,8 @@ Status check_keys(const TuningSection& section, const Tuning& tuning) {
 
 // The adapter's own configuration rules.
 Status check_contradictions(const TuningSection& section, const Tuning& adapter) {
-  const std::vector<Key> wanted = keys_of(section, applied(section, adapter));
+  COLLIE_TRY(const Tuning changed, applied(section, adapter));
+  const std::vector<Key> wanted = keys_of(section, changed);
   const std::vector<Key> there = keys_of(section, adapter);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (!wanted[i].is_given || wanted[i].value == there[i].value) continue;
@@ -120,8 +204,8 @@ Status check_contradictions(const TuningSection& section, const Tuning& adapter)
   return ok_status();
 }
 
-Status check_merged(const Tuning& tuning, int tp_size) {
-  const Status mergeable = check_mergeable(tuning, tp_size);
+Status check_merged(const Tuning& tuning, const ModelTraits& traits, int tp_size) {
+  const Status mergeable = check_mergeable(tuning, traits, tp_size);
   if (mergeable) return ok_status();
   return make_error(ErrorCode::invalid_config, "tuning.save_merged: {}", mergeable.error().message);
 }
@@ -133,7 +217,7 @@ Result<std::shared_ptr<const Tuning>> choose_tuning(const RunConfig& config,
   const TuningSection& section = config.tuning;
   Tuning tuning;
   if (section.adapter.empty()) {
-    tuning = applied(section, Tuning{});
+    COLLIE_TRY(tuning, applied(section, Tuning{}));
     if (tuning.method == TuningMethod::p_tuning && section.projection_size == 0) {
       tuning.projection_size = traits.hidden_size;
     }
@@ -144,7 +228,7 @@ Result<std::shared_ptr<const Tuning>> choose_tuning(const RunConfig& config,
     COLLIE_TRY_VOID(check_contradictions(section, tuning));
     COLLIE_TRY_VOID(check_keys(section, tuning));
   }
-  if (section.save_merged) COLLIE_TRY_VOID(check_merged(tuning, config.grid.tp));
+  if (section.save_merged) COLLIE_TRY_VOID(check_merged(tuning, traits, config.grid.tp));
   if (tuning.is_full()) return std::shared_ptr<const Tuning>();
   tuning.seed = static_cast<std::uint64_t>(config.train.seed);
   return std::make_shared<const Tuning>(std::move(tuning));
@@ -160,6 +244,9 @@ Result<TunedBase> identify_base(const RunConfig& config, const Tuning& tuning,
     return base;
   }
   base.path = config.model.path;
+  if (!config.tuning.adapter.empty()) {
+    COLLIE_TRY_VOID(check_adapter_base(config.tuning.adapter, base.path));
+  }
   COLLIE_TRY(const TensorDirectory files, TensorDirectory::open(base.path));
   Hash64 hash;
   for (const std::string& name : files.names()) {
@@ -188,8 +275,9 @@ Status check_base(const Json& saved, const TunedBase* now, const std::string& ch
   }
   if (now == nullptr) {
     return make_error(ErrorCode::invalid_config,
-                      "{}: holds an adapter alone, and tuning.method is full; {}", checkpoint,
-                      remedy);
+                      "{}: holds an adapter alone, and tuning.method is full: give the tuning.* "
+                      "keys that it was trained with (to evaluate, --adapter DIR does), or {}",
+                      checkpoint, remedy);
   }
   const Json tuning = saved.value("tuning", Json::object());
   for (const auto& [key, value] : now->tuning.items()) {

@@ -126,17 +126,22 @@ std::string obstacle(const RunConfig& config, const ModelSetup& model) {
 
 }  // namespace
 
+// Of a tuned model's weights the frozen ones have none anyway; what is trained is small.
+bool keeps_master_weights(const RunConfig& config, const ModelSetup& model) {
+  return config.model.master_weights || model.tuning != nullptr;
+}
+
 Status check_master_weights(const RunConfig& config, const ModelSetup& model) {
   if (config.model.master_weights) return ok_status();
   const auto refuse = [](std::string_view reason) {
     return make_error(ErrorCode::unsupported, "model.master_weights: {}; set it to true", reason);
   };
   if (config.model.dtype != DType::bf16) return refuse("false needs model.dtype bfloat16");
+  if (model.tuning) return ok_status();
   if (!model.schedule.contract.synchronous) {
     return refuse("asynchronous schedules correct their float32 weights");
   }
   if (config.train.zero > 0) return refuse("train.zero shares float32 weights");
-  if (model.tuning) return refuse("adapters are trained in float32");
   if (config.train.optimizer.name == "muon") return refuse("muon updates float32 weights");
   return ok_status();
 }

@@ -66,6 +66,10 @@ class TurnUpdates final : public TurnEnd {
   std::optional<Error> error_;
 };
 
+// Whether what is trained has float32 weights: model.master_weights, and always beside a tuned
+// model, whose frozen weights have none under bfloat16 in any case.
+bool keeps_master_weights(const RunConfig& config, const ModelSetup& model);
+
 // Whether the run can do without float32 weights where model.master_weights says so.
 Status check_master_weights(const RunConfig& config, const ModelSetup& model);
 

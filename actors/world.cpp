@@ -61,6 +61,7 @@ std::vector<RankCoreConfig> rank_core_configs(const WorldOptions& options,
     config.ranks = options.schedule.ranks();
     config.program = std::move(rank.program);
     config.policy = options.schedule.policy;
+    config.slices = options.schedule.slices;
     config.version_uses = std::move(rank.version_uses);
     // What is proved for messages that wait for their receiver holds for mailboxes with room.
     config.credit = std::max(1, options.schedule.channel.credit);
@@ -69,7 +70,9 @@ std::vector<RankCoreConfig> rank_core_configs(const WorldOptions& options,
     for (HostedShard& shard : config.hosted) {
       const auto index = static_cast<std::size_t>(index_of(options.grid, shard.id));
       shard.exchanges = executors[index]->exchanges();
+      shard.values = executors[index]->value_layout();
       if (executors[index]->pauses_in_program()) config.depth = 1;
+      config.replicas_wait = shard.values.copies;
     }
   }
   const auto of_pipeline = static_cast<std::size_t>(options.schedule.ranks() * options.grid.tp);

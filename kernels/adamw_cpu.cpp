@@ -5,7 +5,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/adamw_cpu.cpp"
-#include "kernels/simd.hpp"
+#include "kernels/flat_stores.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -32,7 +32,7 @@ void adamw_elements(const cpu::AdamWFactors& factors, const cpu::FlatPointers& t
     store_n(new_m, m + i, n);
     store_n(new_v, v + i, n);
     store_n(new_param, to.param + i, n);
-    if (to.copy != nullptr) store_n(new_param, to.copy + i, n);
+    if (to.copy != nullptr) store_copy(new_param, to.copy, to.copy_past_caches, i, n);
   });
 }
 
@@ -42,6 +42,7 @@ void adamw_range(const cpu::AdamWFactors& factors, const cpu::FlatPointers& to, 
                  std::int64_t end) {
   to.narrow_states ? adamw_elements<BFloat16>(factors, to, begin, end)
                    : adamw_elements<float>(factors, to, begin, end);
+  finish_copy(to.copy_past_caches);
 }
 
 }  // namespace collie::kernels::HWY_NAMESPACE

@@ -3,7 +3,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/adan_cpu.cpp"
-#include "kernels/simd.hpp"
+#include "kernels/flat_stores.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -41,7 +41,7 @@ void adan_elements(const cpu::AdanFactors& f, const cpu::FlatPointers& to, std::
     const FloatVec moved = hn::Sub(shrunk, hn::Div(way, denominator));
     const FloatVec param = hn::NegMulAdd(splat(f.decay_after), moved, moved);
     store_n(param, to.param + i, n);
-    if (to.copy != nullptr) store_n(param, to.copy + i, n);
+    if (to.copy != nullptr) store_copy(param, to.copy, to.copy_past_caches, i, n);
   });
 }
 
@@ -51,6 +51,7 @@ void adan_range(const cpu::AdanFactors& factors, const cpu::FlatPointers& to, st
                 std::int64_t end) {
   to.narrow_states ? adan_elements<BFloat16>(factors, to, begin, end)
                    : adan_elements<float>(factors, to, begin, end);
+  finish_copy(to.copy_past_caches);
 }
 
 }  // namespace collie::kernels::HWY_NAMESPACE

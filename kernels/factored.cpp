@@ -2,6 +2,7 @@
 
 #include "kernels/factored_impl.hpp"
 #include "kernels/flat_update.hpp"
+#include "kernels/flat_update_impl.hpp"
 
 namespace collie::kernels {
 
@@ -97,7 +98,11 @@ void factored_step(Stream& stream, const FactoredStep& step, const Tensor& grad_
   by_device(stream, [&] {
     cpu::FactoredTarget to;
     to.param = param_rc.mutable_data<float>();
-    if (compute_copy_rc) to.copy = compute_copy_rc.mutable_data<BFloat16>();
+    if (compute_copy_rc) {
+      to.copy = compute_copy_rc.mutable_data<BFloat16>();
+      to.copy_past_caches =
+          grad_rc.dim(1) % 32 == 0 && cpu::stores_past_caches(to.copy, param_rc.element_count());
+    }
     if (exp_avg_rc && exp_avg_rc.dtype() == DType::f32) {
       to.exp_avg = exp_avg_rc.mutable_data<float>();
     } else if (exp_avg_rc) {

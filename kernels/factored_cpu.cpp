@@ -7,7 +7,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/factored_cpu.cpp"
-#include "kernels/simd.hpp"
+#include "kernels/flat_stores.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -38,7 +38,7 @@ void step_row(const cpu::FactoredOperands& of, const cpu::FactoredTarget& to, St
     const FloatVec old = load_n(to.param + at, n);
     const FloatVec param = hn::Sub(hn::NegMulAdd(splat(to.shrunk_by), old, old), move);
     store_n(param, to.param + at, n);
-    if (to.copy != nullptr) store_n(param, to.copy + at, n);
+    if (to.copy != nullptr) store_copy(param, to.copy, to.copy_past_caches, at, n);
   });
 }
 
@@ -86,6 +86,7 @@ void step_range(const cpu::FactoredOperands& of, const cpu::FactoredTarget& to, 
     to.narrow_exp_avg != nullptr ? step_row(of, to, to.narrow_exp_avg, row)
                                  : step_row(of, to, to.exp_avg, row);
   }
+  finish_copy(to.copy_past_caches);
 }
 
 }  // namespace collie::kernels::HWY_NAMESPACE
@@ -158,10 +159,14 @@ void factored_factors(double mean, const Tensor& moments, Tensor& factors) {
 
 void factored_squares(Stream& stream, const FactoredOperands& of, float* squares) {
   const std::int64_t tile = tile_rows(of);
-  std::vector<double> parts(static_cast<std::size_t>(ceil_div(of.rows, tile)), 0.0);
-  for_tiles(stream, of.rows, tile, [&](std::int64_t begin, std::int64_t end, int) {
-    parts[static_cast<std::size_t>(begin / tile)] =
-        HWY_DYNAMIC_DISPATCH(squares_range)(of, begin, end);
+  const std::int64_t tiles = ceil_div(of.rows, tile);
+  std::vector<double> parts(static_cast<std::size_t>(tiles), 0.0);
+  // Backwards, since the caches hold the end of the gradient from the sums, and then its beginning
+  // for the step.
+  stream.parallel_for(tiles, [&](std::int64_t index, int) {
+    const std::int64_t begin = (tiles - 1 - index) * tile;
+    parts[static_cast<std::size_t>(tiles - 1 - index)] =
+        HWY_DYNAMIC_DISPATCH(squares_range)(of, begin, std::min(of.rows, begin + tile));
   });
   double total = 0.0;
   for (const double part : parts) total += part;

@@ -19,6 +19,7 @@ struct FactoredOperands {
 struct FactoredTarget {
   float* param = nullptr;
   BFloat16* copy = nullptr;  // may be null
+  bool copy_past_caches = false;
   float* exp_avg = nullptr;  // at most one of the two
   BFloat16* narrow_exp_avg = nullptr;
   float rate = 0.0F, shrunk_by = 0.0F, beta1 = 0.0F, take1 = 1.0F;

@@ -5,11 +5,19 @@
 
 namespace collie::kernels::cpu {
 
+// Whether a bf16 copy of `count` values is stored past the caches, since it would not stay in them;
+// its vectors are then aligned if they begin at multiples of 32 elements.
+inline bool stores_past_caches(const BFloat16* copy, std::int64_t count) {
+  constexpr std::int64_t count_min = std::int64_t{4} << 20;
+  return count >= count_min && reinterpret_cast<std::uintptr_t>(copy) % 64 == 0;
+}
+
 // States are all float or all BFloat16.
 struct FlatPointers {
   float* param = nullptr;
   const float* grad = nullptr;
   BFloat16* copy = nullptr;  // may be null
+  bool copy_past_caches = false;
   std::byte* states[4] = {};
   bool narrow_states = false;
 
@@ -24,7 +32,10 @@ inline FlatPointers flat_pointers(Tensor& param, const Tensor& grad, Tensor& com
   FlatPointers pointers;
   pointers.param = param.mutable_data<float>();
   pointers.grad = grad.data<float>();
-  if (compute_copy) pointers.copy = compute_copy.mutable_data<BFloat16>();
+  if (compute_copy) {
+    pointers.copy = compute_copy.mutable_data<BFloat16>();
+    pointers.copy_past_caches = stores_past_caches(pointers.copy, param.element_count());
+  }
   int index = 0;
   for (Tensor* state : states) {
     pointers.narrow_states = state->dtype() == DType::bf16;

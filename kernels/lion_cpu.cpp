@@ -3,7 +3,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/lion_cpu.cpp"
-#include "kernels/simd.hpp"
+#include "kernels/flat_stores.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -25,7 +25,7 @@ void lion_elements(const cpu::LionFactors& factors, const cpu::FlatPointers& to,
     const FloatVec new_m = hn::MulAdd(splat(factors.keep2), m, hn::Mul(splat(factors.take2), g));
     store_n(new_m, momentum + i, n);
     store_n(param, to.param + i, n);
-    if (to.copy != nullptr) store_n(param, to.copy + i, n);
+    if (to.copy != nullptr) store_copy(param, to.copy, to.copy_past_caches, i, n);
   });
 }
 
@@ -35,6 +35,7 @@ void lion_range(const cpu::LionFactors& factors, const cpu::FlatPointers& to, st
                 std::int64_t end) {
   to.narrow_states ? lion_elements<BFloat16>(factors, to, begin, end)
                    : lion_elements<float>(factors, to, begin, end);
+  finish_copy(to.copy_past_caches);
 }
 
 }  // namespace collie::kernels::HWY_NAMESPACE

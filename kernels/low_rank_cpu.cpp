@@ -48,24 +48,56 @@ HWY_FLATTEN void reduce_rows(const T* dy, std::int64_t dy_stride, const float* b
   }
 }
 
-// dbt[r, n] = sum over t of u[t, r] dy[t, n], for columns [begin, end) of n.
+// dbt[k, n] = sum over t of u[t, k] dy[t, n] for `at_once` k and `vectors` vectors of n, of which
+// the last is of `count` elements.
+template <int at_once, int vectors, class T>
+HWY_INLINE void weight_block(const T* dy, std::int64_t dy_stride, const float* u,
+                             std::int64_t ranks, std::int64_t tokens, std::int64_t n,
+                             std::int64_t count, float* dbt) {
+  FloatVec sums[at_once * vectors];
+  for (FloatVec& sum : sums) sum = zero();
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (int v = 0; v < vectors; ++v) {
+      const FloatVec gradient = load_n(dy + t * dy_stride + v * lanes, count);
+      for (int k = 0; k < at_once; ++k) {
+        FloatVec& sum = sums[v * at_once + k];
+        sum = hn::MulAdd(splat(u[t * ranks + k]), gradient, sum);
+      }
+    }
+  }
+  for (int v = 0; v < vectors; ++v) {
+    for (int k = 0; k < at_once; ++k) {
+      store_n(sums[v * at_once + k], dbt + k * n + v * lanes, count);
+    }
+  }
+}
+
+template <int vectors, class T>
+HWY_INLINE void weight_ranks(const T* dy, std::int64_t dy_stride, const float* u,
+                             std::int64_t ranks, std::int64_t tokens, std::int64_t n,
+                             std::int64_t count, float* dbt) {
+  constexpr int wide = 2 * low_rank_block;
+  std::int64_t r = 0;
+  for (; r + wide <= ranks; r += wide) {
+    weight_block<wide, vectors>(dy, dy_stride, u + r, ranks, tokens, n, count, dbt + r * n);
+  }
+  if (r == ranks) return;
+  weight_block<low_rank_block, vectors>(dy, dy_stride, u + r, ranks, tokens, n, count, dbt + r * n);
+}
+
+// dbt[r, n] = sum over t of u[t, r] dy[t, n], for columns [begin, end) of n. A walk down the tokens
+// reads a line of dy each, far from the one before, so it takes as many sums along as registers
+// hold; their order is that of the tokens, however many go together.
 template <class T>
 HWY_FLATTEN void weight_columns(const T* dy, std::int64_t dy_stride, const float* u,
                                 std::int64_t ranks, std::int64_t tokens, std::int64_t n, float* dbt,
                                 std::int64_t begin, std::int64_t end) {
-  for_vectors(begin, end, [&](std::int64_t i, std::int64_t count) HWY_ATTR {
-    for (std::int64_t r = 0; r < ranks; r += low_rank_block) {
-      FloatVec sums[low_rank_block] = {zero(), zero(), zero(), zero()};
-      for (std::int64_t t = 0; t < tokens; ++t) {
-        const FloatVec gradient = load_n(dy + t * dy_stride + i, count);
-        const float* const u_row = u + t * ranks + r;
-        for (std::int64_t k = 0; k < low_rank_block; ++k) {
-          sums[k] = hn::MulAdd(splat(u_row[k]), gradient, sums[k]);
-        }
-      }
-      for (std::int64_t k = 0; k < low_rank_block; ++k)
-        store_n(sums[k], dbt + (r + k) * n + i, count);
-    }
+  std::int64_t i = begin;
+  for (; i + 2 * lanes <= end; i += 2 * lanes) {
+    weight_ranks<2>(dy + i, dy_stride, u, ranks, tokens, n, lanes, dbt + i);
+  }
+  for_vectors(i, end, [&](std::int64_t at, std::int64_t count) HWY_ATTR {
+    weight_ranks<1>(dy + at, dy_stride, u, ranks, tokens, n, count, dbt + at);
   });
 }
 
@@ -119,7 +151,7 @@ namespace collie::kernels::cpu {
 namespace {
 
 constexpr std::int64_t token_tile = 64;
-constexpr std::int64_t column_tile = 256;
+constexpr std::int64_t column_tile = 128;
 
 std::int64_t padded(std::int64_t ranks) {
   return ceil_div(ranks, low_rank_block) * low_rank_block;

@@ -3,7 +3,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/sgd_cpu.cpp"
-#include "kernels/simd.hpp"
+#include "kernels/flat_stores.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -30,7 +30,7 @@ void sgd_elements(const cpu::SgdFactors& factors, const cpu::FlatPointers& to, s
     const FloatVec new_param = hn::NegMulAdd(splat(factors.rate), way,
                                              hn::NegMulAdd(splat(factors.shrunk_by), param, param));
     store_n(new_param, to.param + i, n);
-    if (to.copy != nullptr) store_n(new_param, to.copy + i, n);
+    if (to.copy != nullptr) store_copy(new_param, to.copy, to.copy_past_caches, i, n);
   });
 }
 
@@ -40,6 +40,7 @@ void sgd_range(const cpu::SgdFactors& factors, const cpu::FlatPointers& to, std:
                std::int64_t end) {
   to.narrow_states ? sgd_elements<BFloat16>(factors, to, begin, end)
                    : sgd_elements<float>(factors, to, begin, end);
+  finish_copy(to.copy_past_caches);
 }
 
 }  // namespace collie::kernels::HWY_NAMESPACE

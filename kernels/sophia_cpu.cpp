@@ -3,7 +3,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/sophia_cpu.cpp"
-#include "kernels/simd.hpp"
+#include "kernels/flat_stores.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace collie::kernels::HWY_NAMESPACE {
@@ -27,7 +27,7 @@ void sophia_elements(const cpu::SophiaFactors& factors, const cpu::FlatPointers&
     const FloatVec param = hn::NegMulAdd(splat(factors.rate), hn::CopySign(ratio, m), shrunk);
     store_n(m, momentum + i, n);
     store_n(param, to.param + i, n);
-    if (to.copy != nullptr) store_n(param, to.copy + i, n);
+    if (to.copy != nullptr) store_copy(param, to.copy, to.copy_past_caches, i, n);
   });
 }
 
@@ -47,6 +47,7 @@ void sophia_range(const cpu::SophiaFactors& factors, const cpu::FlatPointers& to
                   std::int64_t begin, std::int64_t end) {
   to.narrow_states ? sophia_elements<BFloat16>(factors, to, begin, end)
                    : sophia_elements<float>(factors, to, begin, end);
+  finish_copy(to.copy_past_caches);
 }
 
 void hessian_range(float keep, float take, const float* grad, Tensor& hessian, std::int64_t begin,

@@ -1,5 +1,6 @@
 #include "models/adapter_switch.hpp"
 
+#include "models/peft/adapter_base.hpp"
 #include "models/peft/adapter_files.hpp"
 #include "models/peft/merge.hpp"
 #include "models/registry.hpp"
@@ -10,6 +11,7 @@ namespace collie {
 Status AdapterSwitch::add(const std::string& name, const std::string& directory) {
   COLLIE_TRY(const ModelTraits traits, read_model_config(model_directory_));
   COLLIE_TRY(Tuning tuning, read_adapter_config(directory, traits));
+  COLLIE_TRY_VOID(check_adapter_base(directory, model_directory_));
   if (adapters_.contains(name)) {
     return make_error(ErrorCode::invalid_config, "two adapters are named {}: name one otherwise",
                       quoted_name(name));
@@ -27,8 +29,8 @@ Result<Generator*> AdapterSwitch::use(const std::string& name) {
   if (found == adapters_.end()) {
     std::vector<std::string> names;
     for (const auto& [known, adapter] : adapters_) names.push_back(known);
-    return make_error(ErrorCode::invalid_config, "no adapter is named {}{}", quoted_name(name),
-                      did_you_mean(name, names));
+    return make_error(ErrorCode::invalid_config, "no adapter is named {}, there are {}{}",
+                      quoted_name(name), fmt::join(names, ", "), did_you_mean(name, names));
   }
   Adapter& adapter = found->second;
   COLLIE_TRY(const ModelTraits traits, read_model_config(model_directory_));

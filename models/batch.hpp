@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "runtime/tensor.hpp"
 
@@ -22,6 +23,14 @@ struct SequenceSlice {
   std::int64_t whole = 0;
 };
 
+// Labels are drawn from the model in place of those given, where these are not ignored: a function
+// of this, of a token's place in the run and of the logits.
+struct LabelDraw {
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;  // updates done
+  bool operator==(const LabelDraw&) const = default;
+};
+
 // Legend: B rows, S tokens a row, T = B * S; of the slice at hand, where the sequence is cut.
 struct MicroBatch {
   std::int64_t rows = 0;      // B
@@ -37,6 +46,7 @@ struct MicroBatch {
   // do not depend on how the batch was cut.
   float loss_scale = 1.0F;
   SequenceSlice slice = {};
+  std::optional<LabelDraw> label_draw = {};  // of a round that estimates curvature
 };
 
 }  // namespace collie

@@ -60,8 +60,10 @@ Tensor Norm::backward(SegmentContext& context, const Tensor& dy_td, const Output
                       const Tensor& dresidual_td) const {
   Tensor dx_td = context.stream.allocate(dy_td.dtype(), dy_td.shape());
   const Tensor gain = parameters_.compute(gain_);
-  Tensor dgain = gradient_or_scratch(context, parameters_, gain_);
-  Tensor dbias = bias_ >= 0 ? gradient_or_scratch(context, parameters_, bias_) : Tensor();
+  const auto trained_gradient = [&](int index) {
+    return index >= 0 && parameters_.is_trainable(index) ? parameters_.gradient(index) : Tensor();
+  };
+  Tensor dgain = trained_gradient(gain_), dbias = trained_gradient(bias_);
   kernels::norm_backward(context.stream, dy_td, saved.h_td, gain, saved.rstd_t, saved.mean_t,
                          dresidual_td, dx_td, dgain, dbias, context.accumulate_input);
   return dx_td;

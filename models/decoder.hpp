@@ -52,6 +52,9 @@ class Norm {
   // Returns dresidual + the gradient through the norm; sets or adds the gain's gradient.
   Tensor backward(SegmentContext& context, const Tensor& dy_td, const Output& saved,
                   const Tensor& dresidual_td) const;
+  bool is_trained() const {
+    return parameters_.is_trainable(gain_) || (bias_ >= 0 && parameters_.is_trainable(bias_));
+  }
 
  private:
   Parameters& parameters_;
@@ -63,7 +66,7 @@ class Norm {
 // Index of a declared parameter: a missing one is a programmer's error.
 int require_parameter(const Parameters& parameters, std::string_view name);
 
-// For kernels that make a norm's gradient on the way: a frozen one's is thrown away.
+// For kernels that make a gain's gradient on the way: a frozen one's is thrown away.
 Tensor gradient_or_scratch(SegmentContext& context, const Parameters& parameters, int index);
 
 std::unique_ptr<Segment> make_embedding_segment(const ShardModel& model);

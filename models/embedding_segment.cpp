@@ -2,7 +2,9 @@
 #include "kernels/elementwise.hpp"
 #include "kernels/embedding.hpp"
 #include "models/decoder.hpp"
+#include "models/peft/embedding_lora.hpp"
 #include "models/peft/prompt.hpp"
+#include "models/residual_dropout.hpp"
 
 namespace collie {
 
@@ -14,16 +16,19 @@ class EmbeddingSegment final : public Segment {
       : model_(model),
         table_(require_parameter(model.parameters, "embedding")),
         positions_(model.parameters.find("positions")),
-        prompt_(model) {}
+        prompt_(model),
+        lora_(model),
+        dropout_(model, "embedding.dropout") {}
 
   Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) override {
     look_up(context, hidden.x_td);
     co_yield sum_over_shards(hidden.x_td);
+    hidden.x_td = dropout_.apply(context, hidden.x_td);
     saved.complete = true;
   }
 
-  Steps backward_input(SegmentContext&, Saved& saved, Tensor& gradient_td) override {
-    saved.slots.assign(1, gradient_td);
+  Steps backward_input(SegmentContext& context, Saved& saved, Tensor& gradient_td) override {
+    saved.slots.assign(1, dropout_.apply(context, gradient_td));
     gradient_td.reset();
     co_return;
   }
@@ -32,9 +37,13 @@ class EmbeddingSegment final : public Segment {
     const Tensor& dout_td = saved.slots[0];
     const MicroBatch& batch = context.batch;
     const std::int64_t row_begin = spec(table_).row_begin;
-    add_rows(context, table_, batch.ids_t, dout_td, row_begin);
+    // Where gradients take turns a tied table's is made by add_looked_up().
+    const bool is_made =
+        model_.parameters.takes_turns() && model_.traits.tied_embeddings && model_.slice.has_head;
+    if (!is_made) add_rows(context, table_, batch.ids_t, dout_td, row_begin);
     if (positions_ >= 0) add_rows(context, positions_, batch.positions_t, dout_td, 0);
     if (!prompt_.empty()) prompt_.backward_weight(context, dout_td);
+    if (!lora_.empty()) lora_.backward_weight(context, dout_td);
     saved.slots.clear();
   }
 
@@ -52,6 +61,7 @@ class EmbeddingSegment final : public Segment {
     out_td = stream.allocate(model_.options.compute_dtype, {tokens, model_.traits.hidden_size});
     const Tensor table = model_.parameters.compute(table_);
     kernels::embedding_forward(stream, batch.ids_t, table, spec(table_).row_begin, out_td);
+    if (!lora_.empty()) lora_.add_forward(context, out_td);
     if (positions_ >= 0 && model_.slice.tp_rank == 0) {
       const Tensor learned = model_.parameters.compute(positions_);
       kernels::embedding_forward(stream, batch.positions_t, learned, 0, out_td, true);
@@ -70,6 +80,8 @@ class EmbeddingSegment final : public Segment {
   ShardModel model_;
   int table_, positions_;
   Prompt prompt_;
+  EmbeddingLora lora_;
+  ResidualDropout dropout_;
 };
 
 }  // namespace

@@ -7,6 +7,9 @@
 
 namespace collie {
 
+struct StageSlice;
+struct Tuning;
+
 // All parameters, a tied embedding counted once.
 std::int64_t parameter_count(const ModelTraits& traits);
 
@@ -19,6 +22,18 @@ std::int64_t matmul_parameters(const ModelTraits& traits);
 // utilisation (Chowdhery et al. 2022, PaLM, appendix B): 6 N + 12 L H K S, N the matmul parameters,
 // causality not counted, recomputation neither.
 double training_flops_per_token(const ModelTraits& traits, std::int64_t sequence);
+// The same where a tuning (null: none) leaves parameters frozen: a frozen matrix takes no weight
+// gradient, so 4 operations a token for 6, and below the first layer with something to train there
+// is no backward at all; adapters' matrices take 6. Look-ups (virtual tokens, prefixes), factors
+// and norms are not counted.
+double training_flops_per_token(const ModelTraits& traits, std::int64_t sequence,
+                                const Tuning* tuning);
+// ... by pass, of one stage.
+struct PassFlops {
+  double forward = 0.0, input = 0.0, weight = 0.0;
+};
+PassFlops pass_flops_per_token(const ModelTraits& traits, const StageSlice& slice,
+                               std::int64_t sequence, const Tuning* tuning);
 // The forward third of it, of one layer and of the head.
 double layer_forward_flops_per_token(const ModelTraits& traits, std::int64_t sequence);
 double head_forward_flops_per_token(const ModelTraits& traits);

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <utility>
 
-#include "models/dataset/text_encoder.hpp"
+#include "models/generation_prompt.hpp"
 #include "models/hf_model.hpp"
 #include "models/host_copy.hpp"
 #include "models/peft/tuning.hpp"
@@ -45,25 +45,10 @@ DType choose_dtype(const GeneratorOptions& options, const TensorDirectory& weigh
   return DType::bf16;
 }
 
-// "eos_token_id" of config.json and generation_config.json is one id or a list of them.
-void add_end_ids(const Json& config, std::vector<std::int32_t>& ids) {
-  const auto found = config.find("eos_token_id");
-  if (found == config.end()) return;
-  const auto add = [&](const Json& value) {
-    if (!value.is_number_integer()) return;
-    const auto id = value.get<std::int64_t>();
-    if (id >= 0 && id <= INT32_MAX) ids.push_back(static_cast<std::int32_t>(id));
-  };
-  if (!found->is_array()) return add(*found);
-  for (const Json& value : *found) add(value);
-}
-
 Result<std::vector<std::int32_t>> read_end_ids(const std::string& directory,
                                                const ModelTraits& traits,
                                                const Tokenizer& tokenizer) {
-  std::vector<std::int32_t> ids;
-  if (const auto id = tokenizer.eos_id()) ids.push_back(*id);
-  if (traits.hf_config.is_object()) add_end_ids(traits.hf_config, ids);
+  std::vector<std::int32_t> ids = end_ids_of(traits, tokenizer);
   const std::string path = join_path(directory, "generation_config.json");
   if (exists(path)) {
     COLLIE_TRY(const Json generation, read_json(path, limits::config_bytes_max));
@@ -73,20 +58,6 @@ Result<std::vector<std::int32_t>> read_end_ids(const std::string& directory,
 }
 
 }  // namespace
-
-std::string_view to_string(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::end_token:
-      return "end token";
-    case FinishReason::max_tokens:
-      return "token limit";
-    case FinishReason::context_full:
-      return "context full";
-    case FinishReason::cancelled:
-      return "cancelled";
-  }
-  return "?";
-}
 
 struct Generator::Impl {
   Impl(ModelTraits model_traits, std::shared_ptr<const Tokenizer> model_tokenizer,
@@ -105,8 +76,6 @@ struct Generator::Impl {
   }
 
   Status load(std::shared_ptr<const Tuning> tuning, const Fill& fill);
-  Result<std::vector<std::int32_t>> encode(std::string_view prompt) const;
-  Status check_prompt(std::span<const std::int32_t> ids) const;
   // Takes the next tokens in; logits_v are those after the last of them.
   Status feed(std::span<const std::int32_t> ids, std::vector<LayerCache>& caches,
               std::vector<float>& logits_v);
@@ -133,45 +102,13 @@ Status Generator::Impl::load(std::shared_ptr<const Tuning> tuning, const Fill& f
   StageOptions options;
   options.compute_dtype = dtype;
   options.with_gradients = false;
+  options.master_weights = dtype == DType::f32;  // nothing is trained here
   virtual_tokens = tuning ? tuning->tokens_before() : 0;
   options.tuning = std::move(tuning);
   COLLIE_TRY(model, StageModel::create(traits, whole, options, stream));
   Status loaded = ok_status();
   COLLIE_TRY_VOID(perform([&] { loaded = fill(model->parameters(), stream); }));
   return loaded;
-}
-
-Result<std::vector<std::int32_t>> Generator::Impl::encode(std::string_view prompt) const {
-  const auto encoder = make_text_encoder(tokenizer);
-  std::vector<std::int32_t> ids = encoder->encode(prompt);
-  if (const auto begin = encoder->begin_id()) ids.insert(ids.begin(), *begin);
-  // A model without a begin token has learned to start after the end of the text before.
-  if (ids.empty() && encoder->end_id()) ids.push_back(*encoder->end_id());
-  if (ids.empty()) {
-    return make_error(ErrorCode::invalid_data,
-                      "the prompt is empty and the tokenizer names no token to begin with");
-  }
-  return ids;
-}
-
-Status Generator::Impl::check_prompt(std::span<const std::int32_t> ids) const {
-  COLLIE_CHECK(!ids.empty(), "nothing to continue");
-  for (const std::int32_t id : ids) {
-    if (id >= traits.vocabulary_size) {
-      return make_error(ErrorCode::invalid_data,
-                        "the tokenizer gives id {}, but the model has a vocabulary of {}: they do "
-                        "not belong together",
-                        id, traits.vocabulary_size);
-    }
-  }
-  const auto count = virtual_tokens + static_cast<std::int64_t>(ids.size());
-  if (count >= traits.context_length) {
-    return make_error(ErrorCode::invalid_data,
-                      "the prompt has {} tokens, but the model's context of {} must hold at least "
-                      "one more: shorten it",
-                      count, traits.context_length);
-  }
-  return ok_status();
 }
 
 Status Generator::Impl::feed(std::span<const std::int32_t> ids, std::vector<LayerCache>& caches,
@@ -263,8 +200,7 @@ Result<Generator> Generator::make(const ModelTraits& traits,
   auto impl = std::make_unique<Impl>(traits, std::move(tokenizer), options,
                                      options.dtype.value_or(DType::f32));
   COLLIE_TRY_VOID(impl->load(std::move(tuning), fill));
-  if (const auto id = impl->tokenizer.eos_id()) impl->end_ids.push_back(*id);
-  if (traits.hf_config.is_object()) add_end_ids(traits.hf_config, impl->end_ids);
+  impl->end_ids = end_ids_of(traits, impl->tokenizer);
   return Generator(std::move(impl));
 }
 
@@ -278,7 +214,7 @@ Status Generator::refill(const Fill& fill) {
 Result<GenerationResult> Generator::generate(std::string_view prompt,
                                              const GenerationOptions& options,
                                              const OnText& on_text) {
-  COLLIE_TRY(const std::vector<std::int32_t> ids, impl_->encode(prompt));
+  COLLIE_TRY(const std::vector<std::int32_t> ids, encode_prompt(impl_->tokenizer, prompt));
   return continue_ids(ids, options, on_text);
 }
 
@@ -290,11 +226,10 @@ Result<GenerationResult> Generator::continue_ids(std::span<const std::int32_t> i
     return make_error(ErrorCode::invalid_config, "max_tokens must be 1 or more, got {}",
                       options.max_tokens);
   }
-  COLLIE_TRY_VOID(impl_->check_prompt(ids));
+  COLLIE_TRY_VOID(check_prompt(impl_->traits, impl_->virtual_tokens, ids));
   GenerationResult result;
   result.prompt_tokens = static_cast<std::int64_t>(ids.size());
-  std::vector<std::int32_t> fed(static_cast<std::size_t>(impl_->virtual_tokens), virtual_token_id);
-  fed.insert(fed.end(), ids.begin(), ids.end());
+  const std::vector<std::int32_t> fed = with_virtual_tokens(impl_->virtual_tokens, ids);
   const auto fed_tokens = static_cast<std::int64_t>(fed.size());
   const std::int64_t room = impl_->traits.context_length - fed_tokens;
   std::vector<LayerCache> caches =

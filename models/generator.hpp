@@ -35,9 +35,6 @@ struct GenerationOptions {
   bool stop_at_end = true;  // at an end token of the model; false: goes on
 };
 
-enum class FinishReason { end_token, max_tokens, context_full, cancelled };
-std::string_view to_string(FinishReason reason);
-
 struct GenerationResult {
   std::string text;               // of the new tokens, special ones left out
   std::vector<std::int32_t> ids;  // new ones, without the end token

@@ -8,7 +8,9 @@
 #include "kernels/elementwise.hpp"
 #include "kernels/matmul.hpp"
 #include "models/decoder.hpp"
+#include "models/head_chunks.hpp"
 #include "models/host_copy.hpp"
+#include "models/peft/lora.hpp"
 
 namespace collie {
 
@@ -16,20 +18,7 @@ namespace {
 
 constexpr std::int64_t chunk_tokens = 512;
 
-enum Slot : std::size_t { slot_h, slot_rstd, slot_mean, slot_dn, slot_count };
-
-// The buffers of all chunks of one micro-batch.
-struct Chunks {
-  std::int64_t begin = 0, end = 0;  // tokens of the chunk at hand
-  Tensor logits, float_logits;      // [C, V]; float_logits for a user's loss under bf16
-  Tensor stats, combined;           // [C, 3]
-  std::vector<Tensor> parts;        // every shard's stats
-  Tensor losses_t;
-
-  std::int64_t count() const { return end - begin; }
-  Tensor of(const Tensor& whole) const { return whole.rows(begin, end); }
-  Tensor first(const Tensor& buffer) const { return buffer.rows(0, count()); }
-};
+enum Slot : std::size_t { slot_h, slot_rstd, slot_mean, slot_dn, slot_n, slot_stats };
 
 class HeadSegment final : public Segment {
  public:
@@ -37,11 +26,16 @@ class HeadSegment final : public Segment {
       : model_(model),
         norm_(model, "final_norm"),
         weight_(require_parameter(model.parameters, "head")),
+        lora_(model, weight_, 1),
         vocabulary_begin_(model.parameters.specs()[static_cast<std::size_t>(weight_)].row_begin) {}
 
   Steps forward(SegmentContext& context, Saved& saved, Hidden& hidden) override {
     if (context.mode == Mode::generate) {
       last_logits(context, hidden);
+      if (model_.slice.tp_size == 1) co_return;
+      std::vector<Tensor> parts;
+      co_yield gather_at_shard(0, context.logits_tv, parts);
+      join_logits(context, parts);
       co_return;
     }
     Norm::Output normed = norm_.forward(context, hidden);
@@ -50,20 +44,35 @@ class HeadSegment final : public Segment {
     if (context.mode == Mode::train) {
       dn_td = context.stream.allocate(normed.y_td.dtype(), normed.y_td.shape());
     }
-    Chunks chunks = allocate(context, normed.y_td);
+    HeadChunks chunks = allocate(context, normed.y_td);
+    begin_lora(context, chunks, normed.y_td);
     while (next(chunks, normed.y_td.dim(0))) {
       project(context, chunks, normed.y_td);
+      if (context.batch.label_draw) {
+        COLLIE_CHECK(!model_.options.loss, "a loss of one's own has no labels to draw");
+        draw_labels(context, chunks, vocabulary_begin_);
+        if (model_.slice.tp_size > 1) {
+          co_yield gather_over_shards(chunks.draws, chunks.draw_parts);
+        }
+        choose_labels(context, chunks);
+      }
+      measure(context, chunks);
       if (model_.slice.tp_size > 1) {
         co_yield gather_over_shards(chunks.stats, chunks.parts);
       }
       finish_chunk(context, chunks, normed.y_td, dn_td);
     }
+    if (chunks.dseen_td) lora_.add_through_mask(context, chunks.dseen_td, dn_td);
     context.loss_sum += sum_on_host(context.stream, chunks.losses_t);
     if (context.mode != Mode::train) {
       sum_rows(context, chunks.losses_t);
       co_return;
     }
     saved.slots = {normed.h_td, normed.rstd_t, normed.mean_t, dn_td};
+    if (makes_weight_again()) {
+      saved.slots.push_back(normed.y_td);
+      saved.slots.push_back(chunks.all_stats);
+    }
     saved.complete = true;
   }
 
@@ -72,13 +81,37 @@ class HeadSegment final : public Segment {
     co_yield sum_over_shards(slots[slot_dn]);
     const Norm::Output normed{slots[slot_h], Tensor(), slots[slot_rstd], slots[slot_mean]};
     gradient_td = norm_.backward(context, slots[slot_dn], normed, Tensor());
-    slots.clear();
+    if (!makes_weight_again()) {
+      slots.clear();
+      co_return;
+    }
+    for (const Slot done : {slot_h, slot_rstd, slot_mean, slot_dn}) slots[done].reset();
   }
 
-  void backward_weight(SegmentContext&, Saved&) override {}  // made in forward
+  // Made in forward, and anew where a second pass asks for it, from the same numbers.
+  void backward_weight(SegmentContext& context, Saved& saved) override {
+    if (!context.again) return;
+    const Tensor n_td = saved.slots[slot_n];
+    HeadChunks chunks = allocate(context, n_td);
+    chunks.all_stats = saved.slots[slot_stats];
+    while (next(chunks, n_td.dim(0))) {
+      project(context, chunks, n_td);
+      if (model_.options.loss) {
+        apply_loss(context, chunks);
+      } else {
+        make_dlogits(context, chunks, chunks.of(chunks.all_stats));
+      }
+      add_weight_gradient(context, chunks, n_td);
+    }
+    saved.slots.clear();
+  }
 
  private:
   Tensor weight() const { return model_.parameters.compute(weight_); }
+  bool makes_weight_again() const {
+    return model_.options.update_in_backward == UpdateInBackward::two_pass &&
+           model_.parameters.is_in_turn(weight_);
+  }
 
   static void sum_rows(SegmentContext& context, const Tensor& losses_t) {
     const std::int64_t sequence = context.batch.sequence;
@@ -96,12 +129,12 @@ class HeadSegment final : public Segment {
     return std::min(tokens, std::max<std::int64_t>(1, chunk_tokens / together) * together);
   }
 
-  Chunks allocate(SegmentContext& context, const Tensor& n_td) const {
+  HeadChunks allocate(SegmentContext& context, const Tensor& n_td) const {
     Stream& stream = context.stream;
     const std::int64_t tokens = n_td.dim(0);
     const std::int64_t most = chunk_size(context, tokens);
     const std::int64_t local_vocabulary = weight().dim(0);
-    Chunks chunks;
+    HeadChunks chunks;
     chunks.logits = stream.allocate(n_td.dtype(), {most, local_vocabulary});
     chunks.losses_t = stream.allocate(DType::f32, {tokens});
     if (model_.options.loss) {
@@ -111,28 +144,50 @@ class HeadSegment final : public Segment {
       return chunks;
     }
     chunks.combined = stream.allocate(DType::f32, {most, 3});
+    const bool keeps_stats = makes_weight_again() && context.mode == Mode::train && !context.again;
+    if (keeps_stats) chunks.all_stats = stream.allocate(DType::f32, {tokens, 3});
     return chunks;
   }
 
-  static bool next(Chunks& chunks, std::int64_t tokens) {
+  static bool next(HeadChunks& chunks, std::int64_t tokens) {
     chunks.begin = chunks.end;
     chunks.end = std::min(chunks.begin + chunks.logits.dim(0), tokens);
     return chunks.begin < tokens;
   }
 
-  void project(SegmentContext& context, Chunks& chunks, const Tensor& n_td) const {
+  void project(SegmentContext& context, HeadChunks& chunks, const Tensor& n_td) const {
     Tensor logits = chunks.first(chunks.logits);
     kernels::linear_forward(context.stream, chunks.of(n_td), weight(), Tensor(), logits);
+    if (!lora_.empty()) lora_.add_forward_seen(context, chunks.of(chunks.seen_td), logits);
+    chunks.labels = chunks.of(context.batch.labels_t);
+  }
+
+  void begin_lora(SegmentContext& context, HeadChunks& chunks, const Tensor& n_td) const {
+    if (lora_.empty()) return;
+    chunks.seen_td = lora_.dropped(context, n_td);
+    if (!lora_.drops(context)) return;
+    chunks.dseen_td = context.stream.allocate(n_td.dtype(), n_td.shape());
+  }
+
+  void backward_lora(SegmentContext& context, const HeadChunks& chunks, const Tensor& dlogits,
+                     Tensor& dn_cd) const {
+    Tensor dseen_cd = chunks.dseen_td ? chunks.of(chunks.dseen_td) : dn_cd;
+    lora_.backward_seen(context, dlogits, dseen_cd, !chunks.dseen_td);
+    lora_.backward_weight_seen(context, dlogits, chunks.of(chunks.seen_td),
+                               context.accumulate_weight || chunks.begin > 0);
+  }
+
+  void measure(SegmentContext& context, HeadChunks& chunks) const {
     if (model_.options.loss) return;
     // Anew for every chunk: the other shards may still be reading the one before.
     chunks.stats = context.stream.allocate(DType::f32, {chunks.count(), 3});
     Tensor stats = chunks.stats;
-    kernels::cross_entropy_stats(context.stream, logits, chunks.of(context.batch.labels_t),
+    kernels::cross_entropy_stats(context.stream, chunks.first(chunks.logits), chunks.labels,
                                  vocabulary_begin_, stats);
   }
 
   // From logits (and every shard's statistics) to losses; in training to both gradients as well.
-  void finish_chunk(SegmentContext& context, Chunks& chunks, const Tensor& n_td,
+  void finish_chunk(SegmentContext& context, HeadChunks& chunks, const Tensor& n_td,
                     const Tensor& dn_td) const {
     if (model_.options.loss) {
       apply_loss(context, chunks);
@@ -144,16 +199,22 @@ class HeadSegment final : public Segment {
     const Tensor dlogits = chunks.first(chunks.logits);
     Tensor dn_cd = chunks.of(dn_td);
     kernels::linear_backward_input(stream, dlogits, weight(), dn_cd);
-    if (!model_.parameters.is_trainable(weight_)) return;
+    if (!lora_.empty()) backward_lora(context, chunks, dlogits, dn_cd);
+    if (model_.parameters.is_trainable(weight_)) add_weight_gradient(context, chunks, n_td);
+  }
+
+  void add_weight_gradient(SegmentContext& context, const HeadChunks& chunks,
+                           const Tensor& n_td) const {
     Tensor dweight = model_.parameters.gradient(weight_);
     Tensor no_bias;
     const bool accumulate = context.accumulate_weight || chunks.begin > 0;
-    kernels::linear_backward_weight(stream, dlogits, chunks.of(n_td), dweight, no_bias, accumulate);
+    kernels::linear_backward_weight(context.stream, chunks.first(chunks.logits), chunks.of(n_td),
+                                    dweight, no_bias, accumulate);
   }
 
-  void apply_cross_entropy(SegmentContext& context, Chunks& chunks) const {
+  void apply_cross_entropy(SegmentContext& context, HeadChunks& chunks) const {
     Stream& stream = context.stream;
-    const Tensor labels = chunks.of(context.batch.labels_t);
+    const Tensor& labels = chunks.labels;
     Tensor losses = chunks.of(chunks.losses_t);
     Tensor stats = chunks.first(chunks.stats);
     if (model_.slice.tp_size > 1) {
@@ -165,12 +226,22 @@ class HeadSegment final : public Segment {
       kernels::cross_entropy_losses(stream, labels, stats, losses);
       return;
     }
+    if (chunks.all_stats) {
+      Tensor kept = chunks.of(chunks.all_stats);
+      kernels::cast(stream, stats, kept);
+    }
+    make_dlogits(context, chunks, stats);
+  }
+
+  // In place of the logits, and the losses.
+  void make_dlogits(SegmentContext& context, HeadChunks& chunks, const Tensor& stats) const {
     Tensor logits = chunks.first(chunks.logits);
-    kernels::cross_entropy_backward(stream, logits, labels, vocabulary_begin_, stats,
+    Tensor losses = chunks.of(chunks.losses_t);
+    kernels::cross_entropy_backward(context.stream, logits, chunks.labels, vocabulary_begin_, stats,
                                     context.batch.loss_scale, losses);
   }
 
-  void apply_loss(SegmentContext& context, Chunks& chunks) const {
+  void apply_loss(SegmentContext& context, HeadChunks& chunks) const {
     Stream& stream = context.stream;
     Tensor logits = chunks.first(chunks.logits);
     Tensor float_logits = chunks.first(chunks.float_logits);
@@ -185,16 +256,29 @@ class HeadSegment final : public Segment {
     if (is_cast) kernels::cast(stream, float_logits, logits);
   }
 
+  // The first shard, which samples, gets the logits of the whole vocabulary, the others none.
+  void join_logits(SegmentContext& context, const std::vector<Tensor>& parts) const {
+    context.logits_tv.reset();
+    if (model_.slice.tp_rank != 0) return;
+    context.logits_tv =
+        context.stream.allocate(DType::f32, {parts.front().dim(0), model_.traits.vocabulary_size});
+    join_columns(context.stream, parts, context.logits_tv);
+  }
+
+  // Of the last token of each row; several rows have one token each.
   void last_logits(SegmentContext& context, Hidden& hidden) const {
     Stream& stream = context.stream;
     const std::int64_t tokens = hidden.x_td.dim(0);
+    const std::int64_t rows = context.batch.rows;
+    COLLIE_CHECK(rows == 1 || rows == tokens, "{} rows of {} tokens together", rows, tokens);
     const auto last = [&](const Tensor& all) {
-      return all ? all.rows(tokens - 1, tokens) : Tensor();
+      return all ? all.rows(tokens - rows, tokens) : Tensor();
     };
     const Norm::Output normed = norm_.forward(context, {last(hidden.x_td), last(hidden.delta_td)});
     hidden = Hidden();
-    Tensor logits = stream.allocate(normed.y_td.dtype(), {1, weight().dim(0)});
+    Tensor logits = stream.allocate(normed.y_td.dtype(), {rows, weight().dim(0)});
     kernels::linear_forward(stream, normed.y_td, weight(), Tensor(), logits);
+    lora_.add_forward(context, normed.y_td, logits);
     context.logits_tv = logits;
     if (logits.dtype() == DType::f32) return;
     context.logits_tv = stream.allocate(DType::f32, logits.shape());
@@ -204,6 +288,7 @@ class HeadSegment final : public Segment {
   ShardModel model_;
   Norm norm_;
   int weight_;
+  LoraAdapters lora_;
   std::int64_t vocabulary_begin_;
 };
 

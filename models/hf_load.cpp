@@ -5,6 +5,7 @@
 
 #include "models/hf_model.hpp"
 #include "models/registry.hpp"
+#include "models/resize_vocabulary.hpp"
 #include "models/stage.hpp"
 #include "runtime/suggest.hpp"
 
@@ -122,6 +123,15 @@ void read_as(const LocatedTensor& located, const ParameterSpec& spec, Value* to)
   }
 }
 
+// Of the model, whose vocabulary may be larger here.
+void read_base(const LocatedTensor& located, const ModelTraits& traits, const ParameterSpec& spec,
+               Tensor value) {
+  if (traits.rows_in_files > 0 && is_vocabulary_table(spec)) {
+    return read_resized(located, spec, traits.rows_in_files, std::move(value));
+  }
+  read_parameter(located, spec, std::move(value));
+}
+
 }  // namespace
 
 std::vector<std::int64_t> file_shape(const ParameterSpec& spec) {
@@ -143,7 +153,8 @@ Status check_tensors(const TensorDirectory& directory, const ModelTraits& traits
   const Family& family = family_of(traits);
   StageSlice whole;
   whole.layer_end = traits.layer_count;
-  COLLIE_TRY(const std::vector<ParameterSpec> specs, declare_parameters(traits, whole));
+  COLLIE_TRY(const std::vector<ParameterSpec> specs,
+             declare_parameters(traits_of_files(traits), whole));
   std::set<std::string, std::less<>> known;
   Complaints missing, misshapen, unknown;
   for (const ParameterSpec& spec : specs) {
@@ -176,10 +187,17 @@ Status load_parameters(const TensorDirectory& directory, const ModelTraits& trai
     if (parameters.is_alias(index)) continue;
     const ParameterSpec& spec = parameters.specs()[static_cast<std::size_t>(index)];
     if (spec.adapter || !parameters.holds_value(index)) continue;
-    read_parameter(*locate(directory, family, spec.hf.tensor), spec, parameters.value(index));
+    read_base(*locate(directory, family, spec.hf.tensor), traits, spec, parameters.value(index));
   }
   parameters.refresh_compute(stream);
   return ok_status();
+}
+
+void load_parameter(const TensorDirectory& directory, const ModelTraits& traits,
+                    const ParameterSpec& spec, Tensor value) {
+  const LocatedTensor* located = locate(directory, family_of(traits), spec.hf.tensor);
+  COLLIE_CHECK(located != nullptr, "{} has not been checked", spec.hf.tensor);
+  read_base(*located, traits, spec, std::move(value));
 }
 
 }  // namespace collie

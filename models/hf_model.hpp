@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -29,6 +30,10 @@ Status check_tensors(const TensorDirectory& directory, const ModelTraits& traits
 Status load_parameters(const TensorDirectory& directory, const ModelTraits& traits,
                        Parameters& parameters, Stream& stream);
 
+// One of them alone, in its value's type, of a directory that check_tensors has accepted.
+void load_parameter(const TensorDirectory& directory, const ModelTraits& traits,
+                    const ParameterSpec& spec, Tensor value);
+
 // The shape of the file's tensor that a parameter is a part of.
 std::vector<std::int64_t> file_shape(const ParameterSpec& spec);
 // The part this shard holds, from a tensor of that shape in f32, bf16 or f16. value: f32.
@@ -53,6 +58,8 @@ class ModelAssembler {
   // over.
   void add(const Parameters& parameters);
   void add(const ParameterSpec& spec, const Tensor& values);  // f32, the spec's local shape
+  // Values that are made when they are written, and whenever they are read, and then dropped.
+  void add(const ParameterSpec& spec, std::function<Tensor()> make);
 
   // One parameter by its canonical name, [rows, cols]. Fails where parts are missing.
   Status copy_global(std::string_view name, std::span<float> out) const;
@@ -69,6 +76,7 @@ class ModelAssembler {
   // (c - col) * col_stride].
   struct Piece {
     Tensor values;
+    std::function<Tensor()> make;  // if there is one, values is empty until made()
     std::int64_t row = 0, rows = 0, row_stride = 0;
     std::int64_t col = 0, cols = 0, col_stride = 0;
   };
@@ -88,6 +96,8 @@ class ModelAssembler {
     std::vector<Target> targets_;
     std::map<std::string, std::size_t, std::less<>> index_;
   };
+  static Target made(const Target& target);
+  void place(const ParameterSpec& spec, Piece piece);
   static Status check_complete(const Target& target);
   static Status check_fits_f16(const Target& target);
   static void assemble_rows(const Target& target, std::int64_t begin, std::int64_t end, float* out);

@@ -58,18 +58,32 @@ void ModelAssembler::add(const Parameters& parameters) {
 }
 
 void ModelAssembler::add(const ParameterSpec& spec, const Tensor& values) {
-  if (!spec.owned) return;
   COLLIE_CHECK(values.element_count() == spec.local_count(), "{} has another size", spec.name);
+  place(spec, {.values = values, .make = {}});
+}
+
+void ModelAssembler::add(const ParameterSpec& spec, std::function<Tensor()> make) {
+  place(spec, {.values = {}, .make = std::move(make)});
+}
+
+ModelAssembler::Target ModelAssembler::made(const Target& target) {
+  Target whole = target;
+  for (Piece& piece : whole.pieces) {
+    if (piece.make) piece.values = piece.make();
+  }
+  return whole;
+}
+
+void ModelAssembler::place(const ParameterSpec& spec, Piece piece) {
+  if (!spec.owned) return;
   Target& parameter = parameters_.at(spec.name);
   parameter.rows = spec.rows;
   parameter.cols = spec.cols;
-  const Piece piece{values,
-                    spec.row_begin,
-                    spec.local_rows(),
-                    spec.local_cols(),
-                    spec.col_begin,
-                    spec.local_cols(),
-                    1};
+  piece.row = spec.row_begin;
+  piece.rows = spec.local_rows();
+  piece.row_stride = piece.cols = spec.local_cols();
+  piece.col = spec.col_begin;
+  piece.col_stride = 1;
   parameter.pieces.push_back(piece);
 
   Target& file = files_.at(spec.hf.tensor);
@@ -116,13 +130,13 @@ Status ModelAssembler::copy_global(std::string_view name, std::span<float> out) 
   if (target == nullptr) return make_error(ErrorCode::not_found, "no parameter {}", name);
   COLLIE_TRY_VOID(check_complete(*target));
   COLLIE_CHECK(static_cast<std::int64_t>(out.size()) == target->rows * target->cols);
-  assemble_rows(*target, 0, target->rows, out.data());
+  assemble_rows(made(*target), 0, target->rows, out.data());
   return ok_status();
 }
 
 Status ModelAssembler::check_fits_f16(const Target& target) {
   constexpr float rounds_to_infinity = 65520.0F;  // half way from the largest float16 to 2^16
-  for (const Piece& piece : target.pieces) {
+  for (const Piece& piece : made(target).pieces) {
     const bool is_f32 = piece.values.dtype() == DType::f32;
     for (std::int64_t i = 0; i < piece.values.element_count(); ++i) {
       const float value = is_f32 ? piece.values.data<float>()[i]
@@ -137,8 +151,10 @@ Status ModelAssembler::check_fits_f16(const Target& target) {
   return ok_status();
 }
 
-Status ModelAssembler::write_target(const Target& target, DType dtype, SafetensorsWriter& writer) {
-  COLLIE_TRY_VOID(check_complete(target));
+Status ModelAssembler::write_target(const Target& declared, DType dtype,
+                                    SafetensorsWriter& writer) {
+  COLLIE_TRY_VOID(check_complete(declared));
+  const Target target = made(declared);
   const std::int64_t step = std::max<std::int64_t>(1, piece_elements / target.cols);
   std::vector<float> values(static_cast<std::size_t>(std::min(step, target.rows) * target.cols));
   std::vector<std::uint16_t> halves(dtype == DType::f32 ? 0 : values.size());

@@ -46,6 +46,23 @@ void scale_rows_on_host(Stream& stream, Tensor& x, const Tensor& factors_r) {
   }
 }
 
+void join_columns(Stream& stream, std::span<const Tensor> parts, Tensor& whole) {
+  if (!has_memory(stream)) return;
+  const std::int64_t width = whole.dim(1);
+  std::int64_t column = 0;
+  for (const Tensor& part : parts) {
+    const std::int64_t columns = part.dim(1);
+    COLLIE_CHECK(part.dim(0) == whole.dim(0) && column + columns <= width, "columns {} to {} of {}",
+                 column, column + columns, width);
+    for (std::int64_t row = 0; row < whole.dim(0); ++row) {
+      std::copy_n(part.data<float>() + row * columns, columns,
+                  whole.mutable_data<float>() + row * width + column);
+    }
+    column += columns;
+  }
+  COLLIE_CHECK(column == width, "{} columns joined to {}", column, width);
+}
+
 Tensor allocate_zeros(Allocator& allocator, DType dtype, const Shape& shape) {
   Tensor tensor = allocate_tensor(allocator, dtype, shape);
   if (allocator.backed()) std::memset(tensor.mutable_raw(), 0, tensor.size_bytes());

@@ -31,6 +31,10 @@ class Linear {
   // The gradient of x. Sets or adds the gradient of factors on x.
   Tensor backward_input(SegmentContext& context, const Tensor& dy_tn, const Tensor& x_tk,
                         const Tensor& squares_n = Tensor()) const;
+  // Whether the calls of the backward read x; where they do not it may be undefined there.
+  bool reads_input() const;
+  // Whether backward_input() makes gradients of parameters.
+  bool trains_on_input() const { return scales_.on_input(); }
   // Sets or adds the other gradients of what is trained.
   void backward_weight(SegmentContext& context, const Tensor& dy_tn, const Tensor& x_tk,
                        const Tensor& squares_n = Tensor()) const;
@@ -41,6 +45,12 @@ class Linear {
   Tensor inverse_norms(SegmentContext& context, const Tensor& squares_n) const;
   Tensor scaled_gradient(SegmentContext& context, const Tensor& dy_tn,
                          const Tensor& inverse_n) const;
+  bool splits_input(const SegmentContext& context) const;
+  Tensor difference(SegmentContext& context, const Tensor& a, const Tensor& b) const;
+  void add_undropped(SegmentContext& context, const Tensor& x_tk, const Tensor& seen_tk,
+                     Tensor& y_tn) const;
+  Tensor backward_split_input(SegmentContext& context, const Tensor& dy_tn,
+                              const Tensor& scaled_tn) const;
   void backward_scales(SegmentContext& context, const Tensor& dy_tn, const Tensor& x_tk,
                        const Tensor& inverse_n) const;
 

@@ -122,7 +122,8 @@ Parameters::Place Parameters::gradient_place(int index) const {
   if (window_ == nullptr) {
     COLLIE_CHECK(!sharding_.shares_gradients() || is_in_own_share(index),
                  "the gradient of {} is another replica's", specs_[at].name);
-    if (is_alias(index)) return {alias_gradient_, 0};
+    if (is_alias(index) && !alias_gradient_in_place()) return {alias_gradient_, 0};
+    if (is_alias(index)) return gradient_place(alias_of_[at]);
     return {gradients_, gradient_offsets_[at] - gradients_begin_};
   }
   const Group group =

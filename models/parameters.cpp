@@ -71,8 +71,11 @@ Parameters::Parameters(Allocator& allocator, std::vector<ParameterSpec> specs,
         offsets_[source];
   }
   divide_into_shares();
+  takes_turns_ = std::ranges::any_of(
+      specs_, [](const ParameterSpec& spec) { return spec.trainable && spec.turn >= 0; });
   for (int index = 0; index < count(); ++index) {
-    const bool keeps = !sharding_.shares_gradients() || is_in_own_share(index);
+    const bool keeps =
+        !alias_gradient_in_place() && (!sharding_.shares_gradients() || is_in_own_share(index));
     if (!is_alias(index) || !is_trainable(index) || !stores.with_gradients || !keeps) continue;
     const ParameterSpec& spec = specs_[static_cast<std::size_t>(index)];
     alias_gradient_ = allocate_zeros(allocator, DType::f32, {spec.local_count()});
@@ -90,10 +93,11 @@ void Parameters::allocate_stores(Allocator& allocator, ParameterStores stores,
     frozen_shift_ = frozen.begin - trained;
     elements = trained + frozen.end - frozen.begin;
   }
-  values_ =
-      allocate_zeros(allocator, stores.master_weights ? DType::f32 : compute_dtype_, {elements});
-  const bool reads_values = values_.dtype() == compute_dtype_;
-  computes_ = reads_values ? values_ : allocate_zeros(allocator, compute_dtype_, {elements});
+  const std::int64_t trained =
+      sharding_.shares_values() ? own_share().end - own_share().begin : trainable_elements_;
+  const bool has_copy = stores.master_weights && compute_dtype_ != DType::f32;
+  computes_ = allocate_zeros(allocator, compute_dtype_, {elements});
+  values_ = has_copy ? allocate_zeros(allocator, DType::f32, {trained}) : computes_;
   read_ = computes_;
   const std::int64_t gradient_elements = lay_out_gradients();
   if (stores.with_gradients) {
@@ -105,8 +109,6 @@ void Parameters::allocate_stores(Allocator& allocator, ParameterStores stores,
 // at the same place. Without turns that is the layout of the values.
 std::int64_t Parameters::lay_out_gradients() {
   gradient_offsets_ = offsets_;
-  takes_turns_ = std::ranges::any_of(
-      specs_, [](const ParameterSpec& spec) { return spec.trainable && spec.turn >= 0; });
   standing_elements_ = trainable_elements_;
   COLLIE_CHECK(!takes_turns_ || !sharding_.shares_state(), "gradients in turn are not shared");
   if (sharding_.shares_gradients()) {
@@ -192,7 +194,8 @@ Tensor Parameters::joined_view(const Tensor& store, std::int64_t begin, int firs
 
 Tensor Parameters::value(int index) const {
   COLLIE_CHECK(holds_value(index), "{} is not here", specs_[static_cast<std::size_t>(index)].name);
-  return view(values_, offset(index) - shift_of(offset(index)), index);
+  const bool is_trained = offset(index) < trainable_elements_;
+  return view(is_trained ? values_ : computes_, value_offset(index), index);
 }
 Tensor Parameters::compute(int index) const {
   const Place place = compute_place(index);
@@ -219,7 +222,7 @@ void Parameters::initialize_one(Stream& stream, std::uint64_t seed, int index) {
   kernels::fill_zero(stream, tensor);
   if (spec.initial == Initial::normal) fill_normal(stream, spec, tensor, seed);
   if (spec.initial != Initial::ones) return;
-  if (has_master_weights()) return fill_from_host(stream, tensor, 1.0F);
+  if (tensor.dtype() == DType::f32) return fill_from_host(stream, tensor, 1.0F);
   Tensor ones = stream.allocate(DType::f32, tensor.shape());
   fill_from_host(stream, ones, 1.0F);
   kernels::cast(stream, ones, tensor);
@@ -241,7 +244,9 @@ void Parameters::initialize_adapters(Stream& stream, std::uint64_t seed) {
 }
 
 void Parameters::refresh_compute(Stream& stream) {
-  if (compute_dtype_ != values_.dtype()) kernels::cast(stream, values_, computes_);
+  if (compute_dtype_ == values_.dtype()) return;
+  Tensor trained = computes_.rows(0, values_.element_count());
+  kernels::cast(stream, values_, trained);
 }
 
 }  // namespace collie

@@ -97,8 +97,10 @@ struct ParameterWindow {
 struct ParameterStores {
   DType compute_dtype = DType::f32;  // f32, or bf16: a rounded copy of the values for the kernels
   bool with_gradients = true;
-  bool master_weights = true;  // false: bf16 values alone, no f32 ones; needs compute_dtype bf16
-  Sharding sharding;           // not together with parameters that take turns
+  // false: bf16 values alone, no f32 ones; needs compute_dtype bf16. What is frozen has none
+  // anyway.
+  bool master_weights = true;
+  Sharding sharding;  // not together with parameters that take turns
 };
 
 // Flat stores over all specs: what is trained in the order declared, then what is frozen. Each
@@ -106,11 +108,12 @@ struct ParameterStores {
 // parameters need no separate store: optimizers walk the specs.
 //
 // A tied output head next to its embedding is an alias: it shares the embedding's values, takes no
-// room in the flat stores (padded_count 0) and has a gradient of its own beside them.
+// room in the flat stores (padded_count 0) and has a gradient of its own beside them; where
+// parameters take turns its gradient is the embedding's, to which the embedding's part is added.
 class Parameters {
  public:
-  // compute_dtype bf16 adds a rounded copy of the values for the kernels. Values are undefined
-  // until initialize() or load_parameters(); padding is zero.
+  // compute_dtype bf16 adds a rounded copy of the trained values for the kernels; frozen ones are
+  // bf16 alone. Values are undefined until initialize() or load_parameters(); padding is zero.
   Parameters(Allocator& allocator, std::vector<ParameterSpec> specs, DType compute_dtype,
              bool with_gradients);
   Parameters(Allocator& allocator, std::vector<ParameterSpec> specs, ParameterStores stores);
@@ -129,7 +132,7 @@ class Parameters {
   bool holds_value(int index) const {
     return !sharding_.shares_values() || owner_of(index) == sharding_.replica;
   }
-  // Where a value that is held stands in values(), in elements.
+  // Where a value that is held stands in values(), or a frozen one in computes(), in elements.
   std::int64_t value_offset(int index) const { return offset(index) - shift_of(offset(index)); }
   // What is held of the elements [begin, end) of the copies that kernels read; undefined: nothing.
   Tensor held_computes(StoreRange range) const;
@@ -147,12 +150,14 @@ class Parameters {
   int count() const { return static_cast<int>(specs_.size()); }
   int find(std::string_view name) const;  // -1 when absent
   bool is_alias(int index) const { return alias_of_[static_cast<std::size_t>(index)] >= 0; }
+  // Whether an alias adds its gradient to its source's, in whose room it is made.
+  bool alias_gradient_in_place() const { return takes_turns_; }
   bool is_trainable(int index) const { return specs_[static_cast<std::size_t>(index)].trainable; }
   // Elements at the begin of the flat stores that have gradients and optimizer state.
   std::int64_t trainable_elements() const { return trainable_elements_; }
 
   // Views of one parameter: [local_rows, local_cols], or [local_rows] for a vector.
-  Tensor value(int index) const;     // f32 master, or bf16 where there is none
+  Tensor value(int index) const;     // f32 master; bf16 where there is none, as of what is frozen
   Tensor compute(int index) const;   // what kernels read: f32 itself or the bf16 copy
   Tensor gradient(int index) const;  // f32; where gradients are shared: of the own share alone
   // Until the next call gradient() and gradient_rows() are of the window, which must live as long;
@@ -165,7 +170,8 @@ class Parameters {
   // Where values are shared: until the next call compute() and compute_rows() are the window's for
   // what it holds; null: of the own share alone.
   void values_from(const ParameterWindow* window) { value_window_ = window; }
-  // Values, their copies and gradients of elements [begin, end) of the flat stores.
+  // Values, their copies and gradients of elements [begin, end) of the flat stores; values and
+  // gradients of trained elements.
   Tensor value_range(std::int64_t begin, std::int64_t end) const {
     return values_.rows(begin - shift_of(begin), end - shift_of(begin));
   }
@@ -183,10 +189,11 @@ class Parameters {
   Tensor gradient_rows(int first, int count) const;
 
   // The whole flat stores, f32 (compute: bf16 or the values), padding included and zero; gradients
-  // has trainable_elements() elements (where they are shared: those of own_share()), the others
-  // more where something is frozen. Where parameters take turns, gradients() is laid out otherwise:
-  // those with room of their own, see standing_gradients(), and behind them the room of the largest
-  // turn.
+  // has trainable_elements() elements (where they are shared: those of own_share()), computes more
+  // where something is frozen; values has as many as one of the two: where the compute type is bf16
+  // and there are master weights, only what is trained. Where parameters take turns, gradients() is
+  // laid out otherwise: those with room of their own, see standing_gradients(), and behind them the
+  // room of the largest turn.
   Tensor& values() { return values_; }
   Tensor& gradients() { return gradients_; }
   Tensor& computes() { return computes_; }

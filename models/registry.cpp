@@ -74,6 +74,12 @@ Result<ModelTraits> parse_model_config(const Json& config, std::string_view sour
 
 Result<ModelTraits> read_model_config(const std::string& directory) {
   const std::string path = join_path(directory, "config.json");
+  if (!exists(path) && exists(join_path(directory, "adapter_config.json"))) {
+    return make_error(ErrorCode::invalid_config,
+                      "{}: is an adapter, not a model: give the model that it stands beside, and "
+                      "this as the adapter",
+                      directory);
+  }
   COLLIE_TRY(const std::string text, read_file_inside(directory, "config.json", config_bytes_max));
   COLLIE_TRY(const Json config, parse_json(text, path, config_bytes_max));
   return parse_model_config(config, path);

@@ -68,6 +68,22 @@ double keep_top_p(std::vector<Candidate>& candidates, double top_p, double total
 
 }  // namespace
 
+std::string_view to_string(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::end_token:
+      return "end token";
+    case FinishReason::max_tokens:
+      return "token limit";
+    case FinishReason::context_full:
+      return "context full";
+    case FinishReason::cancelled:
+      return "cancelled";
+    case FinishReason::non_finite:
+      return "logits that are no numbers";
+  }
+  return "?";
+}
+
 Status check_sampling(const SamplingOptions& options) {
   if (!(options.temperature >= 0.0) || !std::isfinite(options.temperature)) {
     return make_error(ErrorCode::invalid_config, "temperature must be 0 or more, got {}",

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "runtime/result.hpp"
 
@@ -14,7 +15,12 @@ struct SamplingOptions {
   std::int64_t top_k = 0;    // 0: all; otherwise only the k most likely
   double top_p = 1.0;        // only the fewest most likely tokens whose probabilities reach top_p
   std::uint64_t seed = 0;
+  bool operator==(const SamplingOptions&) const = default;
 };
+
+// Why a sequence has ended.
+enum class FinishReason { end_token, max_tokens, context_full, cancelled, non_finite };
+std::string_view to_string(FinishReason reason);
 
 // Names the option that is out of range.
 Status check_sampling(const SamplingOptions& options);

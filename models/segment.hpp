@@ -41,6 +41,8 @@ struct Reduction {
   ReduceGroup group = ReduceGroup::tensor;
   int only_to = -1;      // gather: the one rank that gets the parts, the others get none; -1: all
   bool is_live = false;  // the others read *tensor where it stands, so it is not frozen
+  // Unless -1, a gather of values that may have been asked for before: which unit of the stage's.
+  int unit = -1;
 };
 
 inline Reduction sum_over_shards(Tensor& tensor) {
@@ -48,6 +50,10 @@ inline Reduction sum_over_shards(Tensor& tensor) {
 }
 inline Reduction gather_over_shards(Tensor& tensor, std::vector<Tensor>& parts) {
   return {ReduceOp::gather, &tensor, &parts};
+}
+// Only one shard gets the parts.
+inline Reduction gather_at_shard(int rank, Tensor& tensor, std::vector<Tensor>& parts) {
+  return {ReduceOp::gather, &tensor, &parts, ReduceGroup::tensor, rank};
 }
 // With one replica nothing happens, as with one shard.
 inline Reduction sum_over_replicas(Tensor& tensor) {
@@ -141,12 +147,18 @@ struct SegmentContext {
   bool accumulate_input = false;   // for gradients made in backward_input (norms)
   bool accumulate_weight = false;  // for gradients made in backward_weight, or the head's forward
   bool keeps_input = false;        // forward, in training: recompute() will make the rest of saved
-  std::vector<LayerCache>* caches = nullptr;  // generate: one per layer of the stage
+  // backward_input: false where nothing before this segment is trained, so that what it makes its
+  // input's gradient of may be left out; the gradient is undefined then.
+  bool needs_input_gradient = true;
+  // backward_weight: for the second time in this step, see WeightPass::again. The head, whose
+  // gradients are made in forward, makes its weight's then alone.
+  bool again = false;
+  std::vector<LayerCache>* caches = nullptr;  // generate: of each row one per layer of the stage
   std::vector<SliceCache>* slices = nullptr;  // of a slice: one per layer of the stage
   // Results of the head.
   double loss_sum = 0.0;           // unscaled, over valid tokens
   std::vector<double> row_losses;  // evaluate: the same of each row
-  Tensor logits_tv;  // generate: f32, this shard's part of the vocabulary, last position
+  Tensor logits_tv;  // generate: f32 [rows, vocabulary], last position; the first shard alone
 
   SegmentContext(Stream& on, const MicroBatch& of) : stream(on), batch(of) {}
 };

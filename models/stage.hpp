@@ -39,6 +39,8 @@ struct StageOptions {
   std::shared_ptr<const Loss> loss;      // null: cross entropy
   std::shared_ptr<const Tuning> tuning;  // null: all parameters are trained
   Sharding sharding;                     // what this replica keeps of the parameters' stores
+  double dropout = 0.0;                  // in training, see ResidualDropout
+  std::uint64_t dropout_seed = 0;
 };
 
 // One micro-batch on its way through one shard. Reused from step to step.
@@ -50,9 +52,9 @@ struct MicroBatchState {
   Tensor output_gradient;  // from the next stage; undefined on the last. Taken by backward_input
   Tensor input_gradient;   // for the stage before; undefined on the first
   double loss_sum = 0.0;   // last stage: unscaled sum over valid tokens, the same on all its shards
-  std::vector<double> row_losses;             // last stage in Mode::evaluate: the same of each row
-  Tensor logits_tv;                           // last stage in Mode::generate
-  std::vector<LayerCache>* caches = nullptr;  // Mode::generate: see make_caches
+  std::vector<double> row_losses;  // last stage in Mode::evaluate: the same of each row
+  Tensor logits_tv;  // last stage in Mode::generate, first shard: f32 [rows, vocabulary]
+  std::vector<LayerCache>* caches = nullptr;  // Mode::generate: make_caches() of each row
   std::vector<Saved> saved;                   // one per segment
   // Set before forward: it keeps what recompute() needs alone.
   bool keeps_input = false;
@@ -87,6 +89,10 @@ class StageModel {
 
   Parameters& parameters();
   const StageSlice& slice() const;
+  // Where replicas share values: what each segment reads, see ranges_of_segments(); its gathers are
+  // of these ranges in turn, numbered through (Reduction::unit). Else empty.
+  const std::vector<std::vector<StoreRange>>& value_ranges() const;
+  bool weights_read_values() const;  // whether backward_weight() gathers too
 
   // Forgets which gradients have been started: the next micro-batch sets them instead of adding.
   void begin_step();
@@ -107,9 +113,9 @@ class StageModel {
   // made on the way.
   //
   // What is not made by one segment's backward_weight() has room of its own until the end of the
-  // step: gains and biases of norms; a tied embedding on another stage than its head; the head's
-  // part of a tied embedding on the same stage, which is added at the embedding's turn; with
-  // two_pass the head, whose gradient is made in forward.
+  // step: gains and biases of norms; a tied embedding and learned positions beside it. The head's
+  // gradient, made in forward, is in turn: it is first, and a second pass makes it anew from the
+  // head's input and the statistics of its logits.
   Steps backward_in_turn(std::vector<MicroBatchState*> micro_batches, MicroBatchState* last,
                          WeightPass pass, TurnEnd& end);
   // Empty key/value caches of this stage's layers for one row of at most `capacity` tokens.

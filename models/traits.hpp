@@ -19,6 +19,7 @@ struct ModelTraits {
   std::string family;  // registry name: "llama", "mistral", "qwen2", "qwen3", "gpt2"
 
   std::int64_t vocabulary_size = 0;
+  std::int64_t rows_in_files = 0;  // of the vocabulary, before it was resized; 0: was not
   std::int64_t hidden_size = 0;
   std::int64_t layer_count = 0;
   std::int64_t head_count = 0;

@@ -69,14 +69,16 @@ std::vector<std::vector<StoreRange>> ranges_of_segments(const Parameters& parame
   return ranges;
 }
 
-Steps gather_values(Parameters& parameters, std::vector<StoreRange> ranges,
+Steps gather_values(Parameters& parameters, std::vector<StoreRange> ranges, int first_unit,
                     ParameterWindow& window) {
   parameters.values_from(nullptr);
   window.groups.clear();
   for (const StoreRange& range : ranges) {
     Tensor mine = parameters.held_computes(range);
     std::vector<Tensor> parts;
-    co_yield share_with_replicas(mine, parts);
+    Reduction gather = share_with_replicas(mine, parts);
+    gather.unit = first_unit++;
+    co_yield gather;
     const bool is_trained = range.begin < parameters.trainable_elements();
     const auto& shares = is_trained ? parameters.shares() : parameters.frozen_shares();
     for (int index = 0; index < parameters.count();) {

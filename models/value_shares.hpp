@@ -18,12 +18,11 @@ std::vector<std::vector<StoreRange>> ranges_of_segments(const Parameters& parame
                                                         std::int64_t layer_begin,
                                                         std::size_t segments, bool has_embedding);
 
-// Fills the window with what kernels read of these ranges, each parameter as its owner holds it. In
-// one process that is the owner's own memory, which nobody writes before the step's update, so
-// nothing is copied and a window takes no memory; between processes it would take a segment's. The
-// parts are asked for when the segment begins, not before: asking early would need a second
-// reduction under way beside the one that the work may be paused at.
-Steps gather_values(Parameters& parameters, std::vector<StoreRange> ranges,
+// Fills the window with what kernels read of these ranges, each parameter as its owner holds it:
+// the owner's own memory, which nobody writes before the step's update, or a copy of it. Whoever
+// runs this knows what comes next and may have the parts before the segment begins: the ranges are
+// units first_unit, first_unit + 1, ... of the stage.
+Steps gather_values(Parameters& parameters, std::vector<StoreRange> ranges, int first_unit,
                     ParameterWindow& window);
 
 // The step of an optimizer that was made for the own share; at its end all replicas have the values

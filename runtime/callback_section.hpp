@@ -11,6 +11,7 @@ namespace collie {
 
 struct EvalSection {
   std::int64_t every_steps = 0;     // 0: only after the last step
+  double every_epochs = 0.0;        // instead of every_steps; fractions are allowed
   std::int64_t max_batches = 0;     // micro-batches of validation, 0: the whole validation set
   Json evaluators = Json::array();  // a list of objects; actors/evaluator.hpp reads them
 };
@@ -29,6 +30,7 @@ struct BestSection {
 
 struct CheckpointSection {
   std::int64_t every_steps = 0;  // 0: only when the run ends or is stopped
+  double every_epochs = 0.0;     // instead of every_steps; fractions are allowed
   std::int64_t keep_last = 2;    // older ones are deleted; 0: keep all
   std::string resume = "auto";   // "auto": the newest in output.directory; "never"; or a path
   BestSection best;

@@ -61,14 +61,6 @@ Status refuse_unknown_keys(const Json& json, const std::string& prefix, std::str
   return ok_status();
 }
 
-// "; did you mean 'adamw'?" where a name is nearly one of the choices.
-std::string nearest_choice(const Field& field, const Json& json) {
-  const auto* choice = std::get_if<Choice>(&field.value);
-  if (choice == nullptr || !json.is_string()) return "";
-  const std::vector<std::string> names(choice->names.begin(), choice->names.end());
-  return did_you_mean(json.get<std::string>(), names);
-}
-
 Status read_fields(const Json& document, std::string_view source,
                    const std::vector<Field>& fields) {
   for (const Field& field : fields) {
@@ -79,9 +71,9 @@ Status read_fields(const Json& document, std::string_view source,
       if (json == nullptr) break;
     }
     if (json == nullptr) continue;
-    if (!config::read_value(field, *json)) {
-      return config_error(source, field.path, "expected {}, got {}{}", config::expectation(field),
-                          describe_json(*json), nearest_choice(field, *json));
+    if (const auto fault = config::read_value(field, *json)) {
+      return config_error(source, fmt::format("{}{}", field.path, fault->place), "{}",
+                          fault->message);
     }
   }
   return ok_status();
@@ -92,9 +84,10 @@ Status read_fields(const Json& document, std::string_view source,
 Json override_value(std::string_view text, const Field* field) {
   const bool is_text = field != nullptr && (std::holds_alternative<std::string*>(field->value) ||
                                             std::holds_alternative<Choice>(field->value));
+  const auto* items = field == nullptr ? nullptr : std::get_if<config::ItemList>(&field->value);
   const bool is_list =
       field != nullptr && (std::holds_alternative<std::vector<std::string>*>(field->value) ||
-                           std::holds_alternative<std::vector<DataSource>*>(field->value) ||
+                           (items != nullptr && !items->shorthand.empty()) ||
                            std::holds_alternative<config::NameList>(field->value));
   auto json = parse_json(text, "override", limits::config_bytes_max);
   if (!json.ok()) return Json(text);
@@ -187,6 +180,16 @@ Status check_consistent(const RunConfig& config, std::string_view source) {
   }
   if (train.warmup_steps > 0 && train.warmup_ratio > 0.0) {
     return config_error(source, "train.warmup_ratio", "not together with train.warmup_steps");
+  }
+  if (config.eval.every_steps > 0 && config.eval.every_epochs > 0.0) {
+    return config_error(source, "eval.every_epochs", "not together with eval.every_steps");
+  }
+  if (config.checkpoint.every_steps > 0 && config.checkpoint.every_epochs > 0.0) {
+    return config_error(source, "checkpoint.every_epochs",
+                        "not together with checkpoint.every_steps");
+  }
+  if (const auto useless = config::useless_key(config)) {
+    return config_error(source, useless->place, "{}", useless->message);
   }
   if (train.micro_batch_size * config.data.sequence_length > limits::micro_batch_tokens_max) {
     return config_error(source, "train.micro_batch_size",

@@ -32,6 +32,8 @@ struct ModelSection {
   std::int64_t tokenizer_vocab_size = 0;  // > 0: train a byte-level BPE of this size on data.train
   DType dtype = DType::f32;               // of the arithmetic: "float32" or "bfloat16"
   bool master_weights = true;             // false: bfloat16 weights without float32 ones
+  double dropout = 0.0;                // in training, of embeddings and what halves of layers add
+  std::int64_t resize_vocabulary = 0;  // > 0: rows of the vocabulary, at least the model's
 
   // Whether the weights are new; fresh is an object then and null otherwise.
   bool is_fresh() const { return fresh.is_object(); }
@@ -114,6 +116,8 @@ struct TrainSection {
   double clip_norm = 1.0;          // global gradient norm, 0: no clipping
   bool post_validation = false;    // stages update before the global norm is known
   std::int64_t zero = 0;           // ZeRO stage: replicas share optimizer state (1), and so on
+  bool zero_copies = false;        // ZeRO-3: other replicas' values are copied, not read in place
+  std::int64_t zero_prefetch = 1;  // ... so many segments before they are used
   std::string recompute = "none";  // none, attention or full
   std::int64_t seed = 0;           // of new weights, shuffling and everything else drawn
 };
@@ -161,6 +165,9 @@ Result<RunConfig> parse_config(std::string_view text, std::string_view source,
 // What training needs beyond a consistent configuration: training files and max_steps or epochs.
 // Other commands do without.
 Status require_trainable(const RunConfig& config);
+
+// What is allowed and has no effect, one line each: for a person to see at the start of a run.
+std::vector<std::string> config_warnings(const RunConfig& config);
 
 // Every key with its value, defaults included; parse_config of its dump gives the same again.
 Json to_json(const RunConfig& config);

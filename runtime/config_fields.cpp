@@ -27,11 +27,18 @@ void append_model(Fields& fields, ModelSection& model) {
   add({"model.master_weights", &model.master_weights,
        "false: with dtype bfloat16 the weights are kept in bfloat16 alone, 2 bytes a parameter "
        "instead of 6; updates are made in float32 and rounded, see train.optimizer.rounding"});
+  add({"model.dropout", Number{&model.dropout, 0.0, 1.0, false, true},
+       "in training: of the embeddings and of what each half of a layer adds to the residual "
+       "stream "
+       "(GPT-2's embd_pdrop and resid_pdrop, not its attn_pdrop); any family"});
+  add({"model.resize_vocabulary", integer(model.resize_vocabulary, 0, limits::vocabulary_max),
+       "above 0: rows that embedding and head are given, at least the model's; the new ones start "
+       "as the mean of the old"});
 }
 
 void append_data(Fields& fields, DataSection& data) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
-  add({"data.train", &data.train,
+  add({"data.train", data_sources(data.train),
        "training files (text, JSON or JSON lines) and directories that \"tokenize\" wrote; as "
        "{path, weight, name} they are mixed by weight"});
   add({"data.validation", &data.validation,
@@ -110,6 +117,8 @@ void append_rest(Fields& fields, RunConfig& config) {
   append_evaluation(fields, config.eval);
   add({"checkpoint.every_steps", integer(config.checkpoint.every_steps, 0),
        "steps between checkpoints; 0: only when the run ends or is stopped"});
+  add({"checkpoint.every_epochs", Number{&config.checkpoint.every_epochs, 0.0, 1e6},
+       "the same in passes over the data, also in part; at most one of the two"});
   add({"checkpoint.keep_last", integer(config.checkpoint.keep_last, 0),
        "newest checkpoints to keep; 0: all"});
   add({"checkpoint.resume", &config.checkpoint.resume,
@@ -157,6 +166,8 @@ constexpr std::pair<std::string_view, std::string_view> other_names[] = {
     {"lora_rank", "tuning.rank"},
     {"lora_dropout", "tuning.dropout"},
     {"target_modules", "tuning.targets"},
+    {"layers_to_transform", "tuning.layers"},
+    {"init_lora_weights", "tuning.init"},
     {"use_rslora", "tuning.rslora"},
     {"use_dora", "tuning.dora"},
 };

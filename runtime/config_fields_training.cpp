@@ -41,7 +41,7 @@ void append_optimizer(Fields& fields, OptimizerSection& optimizer) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
   add({"train.optimizer.name",
        choice(optimizer.name,
-              {"adamw", "sgd", "lion", "adan", "adafactor", "muon", "lomo", "adalomo"}),
+              {"adamw", "sgd", "lion", "adan", "sophia", "adafactor", "muon", "lomo", "adalomo"}),
        "optimizer"});
   append_moments(fields, optimizer);
   add({"train.optimizer.proximal", &optimizer.proximal,
@@ -50,6 +50,9 @@ void append_optimizer(Fields& fields, OptimizerSection& optimizer) {
        "sophia: the curvature's factor; higher: smaller steps"});
   add({"train.optimizer.hessian_interval", integer(optimizer.hessian_interval, 1, 1'000'000),
        "sophia: updates from one estimate of the curvature to the next"});
+  add({"train.optimizer.hessian_share", Number{&optimizer.hessian_share, 0.0, 1.0, true, false},
+       "sophia: share of a step's micro-batches, rounded up, that an estimate goes through once "
+       "more with labels drawn from the model"});
   add({"train.optimizer.decay_rate", Number{&optimizer.decay_rate, 0.0, 1.0, true, false},
        "adafactor, adalomo: the second moment decays by 1 - step^-decay_rate"});
   add({"train.optimizer.clip_threshold", Number{&optimizer.clip_threshold, 0.0, 1e9, true, false},
@@ -88,9 +91,8 @@ void append_optimizer(Fields& fields, OptimizerSection& optimizer) {
        choice<DType>(optimizer.state_dtype, {{DType::f32, "float32"}, {DType::bf16, "bfloat16"}}),
        "of moments that have the size of the parameters; bfloat16 is rounded to nearest, so with "
        "beta2 above 0.99 small changes of a second moment are lost"});
-  add({"train.optimizer.groups", &optimizer.groups,
-       "hyperparameters by name: [{\"pattern\": glob on our or the Hugging Face name, "
-       "\"lr_scale\": 1, \"weight_decay\", \"beta1\", \"beta2\"}]; the first match counts"});
+  add({"train.optimizer.groups", parameter_groups(optimizer.groups),
+       "hyperparameters of the parameters that a pattern means; the first match counts"});
 }
 
 void append_lr_schedule(Fields& fields, TrainSection& train) {
@@ -149,6 +151,13 @@ void append_train(Fields& fields, TrainSection& train) {
   add({"train.zero", integer(train.zero, 0, 3),
        "ZeRO: with several replicas each keeps optimizer state (1), gradients too (2), values too "
        "(3) of its share of the parameters alone"});
+  add({"train.zero_copies", &train.zero_copies,
+       "ZeRO-3: values of other replicas' shares are copied into rooms of each replica's own, as "
+       "between machines; false: they are read where they stand, which takes no memory and is "
+       "faster within one process"});
+  add({"train.zero_prefetch", integer(train.zero_prefetch, 0, limits::zero_prefetch_max),
+       "ZeRO-3 with train.zero_copies: for how many segments (half layers) values are fetched "
+       "while the present one computes; each takes a segment's memory"});
   add({"train.recompute", choice(train.recompute, {"none", "attention", "full"}),
        "which activations are computed again in the backward pass to save memory"});
   add({"train.seed", integer(train.seed, 0), "of new weights and of the order of the data"});
@@ -174,6 +183,17 @@ void append_tuning(Fields& fields, TuningSection& tuning) {
        "empty: the method's usual ones"});
   add({"tuning.modules_to_save", &tuning.modules_to_save,
        "modules that are trained whole and saved with the adapter"});
+  add({"tuning.exclude_modules", &tuning.exclude_modules,
+       "modules that are not adapted although tuning.targets names them"});
+  add({"tuning.layers", &tuning.layers,
+       "layers to adapt, numbers from 0 on or ranges as \"4-7\"; empty: all"});
+  add({"tuning.rank_pattern", FreeObject{&tuning.rank_pattern},
+       "lora: {module: rank} for modules whose rank is not tuning.rank; the first that fits "
+       "counts"});
+  add({"tuning.alpha_pattern", FreeObject{&tuning.alpha_pattern},
+       "lora: {module: alpha} for modules whose alpha is not tuning.alpha"});
+  add({"tuning.init", choice(tuning.init, {"auto", "kaiming", "gaussian"}),
+       "lora: how A starts, with variance 1 / (3 inputs) or 1 / rank^2; auto: kaiming"});
   add({"tuning.rslora", &tuning.rslora, "lora: scale by alpha / sqrt(rank); null: false"});
   add({"tuning.dora", &tuning.dora,
        "lora: train each weight's magnitude apart from its direction; null: false"});
@@ -194,14 +214,12 @@ void append_evaluation(Fields& fields, EvalSection& eval) {
   const auto add = [&](Field field) { fields.push_back(std::move(field)); };
   add({"eval.every_steps", integer(eval.every_steps, 0),
        "steps between evaluations; 0: only after the last step"});
+  add({"eval.every_epochs", Number{&eval.every_epochs, 0.0, 1e6},
+       "the same in passes over the data, also in part; at most one of the two"});
   add({"eval.max_batches", integer(eval.max_batches, 0),
        "micro-batches an evaluation; 0: all validation data"});
-  add({"eval.evaluators", FreeList{&eval.evaluators},
-       "beside the loss of the validation data: [{\"name\", \"type\": perplexity, classification "
-       "or generation, \"data\": files, \"metrics\": names or {\"name\", options}, "
-       "\"every_steps\", \"max_samples\", \"style\": harness or helm, \"end_options\", "
-       "\"max_new_tokens\", \"temperature\", \"target_key\", \"input_key\", \"output_key\", "
-       "\"text_key\", \"instruction_key\", \"messages_key\"}]"});
+  add({"eval.evaluators", evaluator_items(eval.evaluators),
+       "what is measured beside the loss of the validation data"});
 }
 
 void append_callbacks(Fields& fields, RunConfig& config) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "runtime/config_fields.hpp"
 
 namespace collie {
@@ -25,21 +27,7 @@ Json files_schema(const std::vector<std::string>& files) {
           {"default", files}};
 }
 
-Json sources_schema() {
-  const Json file = {{"type", "string"}, {"minLength", 1}};
-  Json source = {{"type", "object"},
-                 {"additionalProperties", false},
-                 {"required", Json::array({"path"})},
-                 {"properties", Json::object()}};
-  source["properties"]["path"] = file;
-  source["properties"]["weight"] = {{"type", "number"}, {"exclusiveMinimum", 0}};
-  source["properties"]["name"] = {{"type", "string"}};
-  const Json entry = {{"anyOf", Json::array({file, source})}};
-  const Json list = {{"type", "array"}, {"items", entry}};
-  return {{"type", Json::array({"string", "object", "array"})},
-          {"anyOf", Json::array({file, source, list})},
-          {"default", Json::array()}};
-}
+Json items_schema(const ItemList& list);
 
 Json optional_schema(const OptionalNumber& value) {
   Json schema = {{"type", Json::array({"number", "null"})},
@@ -50,28 +38,12 @@ Json optional_schema(const OptionalNumber& value) {
   return schema;
 }
 
-Json groups_schema() {
-  const Json beta = {{"type", "number"}, {"minimum", 0}, {"exclusiveMaximum", 1}};
-  Json properties = Json::object();
-  properties["pattern"] = {{"type", "string"}, {"minLength", 1}};
-  properties["lr_scale"] = {{"type", "number"}, {"minimum", 0}, {"default", 1}};
-  properties["weight_decay"] = {{"type", "number"}, {"minimum", 0}};
-  properties["beta1"] = beta;
-  properties["beta2"] = beta;
-  const Json group = {{"type", "object"},
-                      {"additionalProperties", false},
-                      {"required", Json::array({"pattern"})},
-                      {"properties", properties}};
-  return {{"type", "array"}, {"items", group}, {"default", Json::array()}};
-}
-
 struct SchemaOf {
   Json operator()(const bool* value) const { return {{"type", "boolean"}, {"default", *value}}; }
   Json operator()(const std::string* value) const {
     return {{"type", "string"}, {"default", *value}};
   }
   Json operator()(const std::vector<std::string>* value) const { return files_schema(*value); }
-  Json operator()(const std::vector<DataSource>*) const { return sources_schema(); }
   Json operator()(const Integer& value) const { return integer_schema(value); }
   Json operator()(const Number& value) const { return number_schema(value); }
   Json operator()(const Choice& value) const {
@@ -87,14 +59,44 @@ struct SchemaOf {
   Json operator()(const std::optional<bool>*) const {
     return {{"type", Json::array({"boolean", "null"})}, {"default", nullptr}};
   }
-  Json operator()(const std::vector<ParameterGroup>*) const { return groups_schema(); }
-  Json operator()(const FreeList&) const {
-    return {{"type", "array"}, {"items", {{"type", "object"}}}, {"default", Json::array()}};
-  }
+  Json operator()(const ItemList& list) const { return items_schema(list); }
   Json operator()(const FreeObject&) const {
     return {{"type", {"object", "null"}}, {"default", nullptr}};
   }
 };
+
+// Of one key of an item. Required strings are not empty.
+Json key_schema(const ItemList& list, const Field& field) {
+  Json schema = {{"description", field.help}};
+  schema.update(std::visit(SchemaOf{}, field.value));
+  const bool is_required = std::ranges::find(list.required, field.path) != list.required.end();
+  if (is_required || !field.has_default) schema.erase("default");
+  if (is_required && schema["type"] == "string" && !schema.contains("enum")) {
+    schema["minLength"] = 1;
+  }
+  return schema;
+}
+
+Json items_schema(const ItemList& list) {
+  Json object = {{"type", "object"},
+                 {"additionalProperties", list.open},
+                 {"required", list.required},
+                 {"properties", Json::object()}};
+  for (const Field& field : list.shape()) {
+    object["properties"][std::string(field.path)] = key_schema(list, field);
+  }
+  Json text = Json::object();
+  if (!list.shorthand.empty()) text = object["properties"][std::string(list.shorthand)];
+  Json item = object;
+  if (!list.shorthand.empty()) item = {{"anyOf", Json::array({text, object})}};
+  Json whole = {{"type", "array"}, {"maxItems", list.most}, {"items", item}};
+  if (list.bare) {
+    whole = {{"type", Json::array({"string", "object", "array"})},
+             {"anyOf", Json::array({text, object, whole})}};
+  }
+  whole["default"] = list.get();
+  return whole;
+}
 
 Json closed_object() {
   return {{"type", "object"}, {"additionalProperties", false}, {"properties", Json::object()}};

@@ -3,11 +3,10 @@
 
 #include "runtime/config_fields.hpp"
 #include "runtime/limits.hpp"
+#include "runtime/suggest.hpp"
 
 namespace collie::config {
 namespace {
-
-constexpr double weight_max = 1e6;
 
 template <class... Kinds>
 struct Overloaded : Kinds... {
@@ -16,27 +15,27 @@ struct Overloaded : Kinds... {
 template <class... Kinds>
 Overloaded(Kinds...) -> Overloaded<Kinds...>;
 
-bool read_value(bool* target, const Json& json) {
+bool read_scalar(bool* target, const Json& json) {
   if (json.is_boolean()) *target = json.get<bool>();
   return json.is_boolean();
 }
 
-bool read_value(std::string* target, const Json& json) {
+bool read_scalar(std::string* target, const Json& json) {
   if (!json.is_string()) return false;
   *target = json.get<std::string>();
   return target->find('\0') == std::string::npos;
 }
 
-bool read_value(std::vector<std::string>* target, const Json& json) {
+bool read_scalar(std::vector<std::string>* target, const Json& json) {
   target->clear();
-  if (json.is_string()) return read_value(&target->emplace_back(), json);
+  if (json.is_string()) return read_scalar(&target->emplace_back(), json);
   if (!json.is_array()) return false;
   return std::all_of(json.begin(), json.end(), [&](const Json& item) {
-    return read_value(&target->emplace_back(), item) && !target->back().empty();
+    return read_scalar(&target->emplace_back(), item) && !target->back().empty();
   });
 }
 
-bool read_value(const Integer& target, const Json& json) {
+bool read_scalar(const Integer& target, const Json& json) {
   if (!json.is_number()) return false;
   const auto number = json.get<double>();  // exact within the bounds, which end at 2^53
   if (number != std::floor(number) || number < static_cast<double>(target.low) ||
@@ -47,7 +46,7 @@ bool read_value(const Integer& target, const Json& json) {
   return true;
 }
 
-bool read_value(const Number& target, const Json& json) {
+bool read_scalar(const Number& target, const Json& json) {
   if (!json.is_number()) return false;
   const auto number = json.get<double>();
   if (!(target.low_open ? number > target.low : number >= target.low)) return false;
@@ -56,93 +55,23 @@ bool read_value(const Number& target, const Json& json) {
   return true;
 }
 
-bool read_source(DataSource& source, const Json& json) {
-  if (json.is_string()) return read_value(&source.path, json) && !source.path.empty();
-  if (!json.is_object()) return false;
-  for (const auto& [key, value] : json.items()) {
-    if (key == "path" && read_value(&source.path, value)) continue;
-    if (key == "name" && read_value(&source.name, value)) continue;
-    if (key != "weight" || !read_value(Number{&source.weight, 0.0, weight_max, true}, value)) {
-      return false;
-    }
-  }
-  return !source.path.empty();
-}
-
-bool read_value(std::vector<DataSource>* target, const Json& json) {
-  target->clear();
-  if (!json.is_array()) return read_source(target->emplace_back(), json);
-  return std::all_of(json.begin(), json.end(),
-                     [&](const Json& item) { return read_source(target->emplace_back(), item); });
-}
-
-Json json_of(const std::vector<DataSource>& sources) {
-  Json list = Json::array();
-  for (const DataSource& source : sources) {
-    if (source.weight == 0.0 && source.name.empty()) {
-      list.push_back(source.path);
-      continue;
-    }
-    Json entry = {{"path", source.path}};
-    if (source.weight > 0.0) entry["weight"] = source.weight;
-    if (!source.name.empty()) entry["name"] = source.name;
-    list.push_back(std::move(entry));
-  }
-  return list;
-}
-
-bool read_value(const OptionalNumber& target, const Json& json) {
+bool read_scalar(const OptionalNumber& target, const Json& json) {
   target.value->reset();
   if (json.is_null()) return true;
   double number = 0.0;
   const Number plain{&number, target.low, target.high, target.low_open, target.high_open};
-  if (!read_value(plain, json)) return false;
+  if (!read_scalar(plain, json)) return false;
   *target.value = number;
   return true;
 }
 
-bool read_value(std::optional<bool>* target, const Json& json) {
+bool read_scalar(std::optional<bool>* target, const Json& json) {
   target->reset();
   if (json.is_boolean()) *target = json.get<bool>();
   return json.is_boolean() || json.is_null();
 }
 
-bool read_group(ParameterGroup& group, const Json& json) {
-  if (!json.is_object() || !json.contains("pattern")) return false;
-  return std::ranges::all_of(json.items(), [&](const auto& item) {
-    const std::string& key = item.key();
-    if (key == "pattern") {
-      return read_value(&group.pattern, item.value()) && !group.pattern.empty() &&
-             group.pattern.size() <= limits::group_pattern_bytes_max;
-    }
-    if (key == "lr_scale") return read_value(Number{&group.lr_scale, 0.0, 1e6}, item.value());
-    std::optional<double>* value = key == "weight_decay" ? &group.weight_decay
-                                   : key == "beta1"      ? &group.beta1
-                                   : key == "beta2"      ? &group.beta2
-                                                         : nullptr;
-    const bool is_beta = key != "weight_decay";
-    return value != nullptr &&
-           read_value(OptionalNumber{value, 0.0, is_beta ? 1.0 : 100.0, false, is_beta},
-                      item.value());
-  });
-}
-
-bool read_value(std::vector<ParameterGroup>* target, const Json& json) {
-  target->clear();
-  if (!json.is_array() || json.size() > limits::parameter_groups_max) return false;
-  return std::all_of(json.begin(), json.end(),
-                     [&](const Json& item) { return read_group(target->emplace_back(), item); });
-}
-
-Json group_json(const ParameterGroup& group) {
-  Json json = {{"pattern", group.pattern}, {"lr_scale", group.lr_scale}};
-  if (group.weight_decay) json["weight_decay"] = *group.weight_decay;
-  if (group.beta1) json["beta1"] = *group.beta1;
-  if (group.beta2) json["beta2"] = *group.beta2;
-  return json;
-}
-
-bool read_value(const Choice& target, const Json& json) {
+bool read_scalar(const Choice& target, const Json& json) {
   if (!json.is_string()) return false;
   const auto found = std::find(target.names.begin(), target.names.end(), json.get<std::string>());
   if (found == target.names.end()) return false;
@@ -150,8 +79,8 @@ bool read_value(const Choice& target, const Json& json) {
   return true;
 }
 
-bool read_value(const NameList& target, const Json& json) {
-  if (!read_value(target.value, json)) return false;
+bool read_scalar(const NameList& target, const Json& json) {
+  if (!read_scalar(target.value, json)) return false;
   for (std::size_t i = 0; i < target.value->size(); ++i) {
     const std::string& name = (*target.value)[i];
     const auto end = target.value->begin() + static_cast<std::ptrdiff_t>(i);
@@ -163,21 +92,59 @@ bool read_value(const NameList& target, const Json& json) {
   return true;
 }
 
-bool read_value(const FreeList& target, const Json& json) {
-  *target.value = json;
-  return json.is_array() && json.size() <= limits::evaluators_max &&
-         std::ranges::all_of(json, [](const Json& item) { return item.is_object(); });
-}
-
-bool read_value(const FreeObject& target, const Json& json) {
+bool read_scalar(const FreeObject& target, const Json& json) {
   *target.value = json;
   return json.is_object() || json.is_null();
 }
 
+// The first element that a list of texts or names cannot have; none in other fields.
+std::optional<Fault> element_fault(const Field& field, const Json& list) {
+  const auto* names = std::get_if<NameList>(&field.value);
+  if (names == nullptr && !std::holds_alternative<std::vector<std::string>*>(field.value)) {
+    return std::nullopt;
+  }
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string place = fmt::format("[{}]", i);
+    std::string text;
+    Choice one{names != nullptr ? names->names : std::vector<std::string_view>{}, {}, [](auto) {}};
+    if (names != nullptr && !read_scalar(one, list[i])) {
+      return Fault{place, mismatch({"", std::move(one), ""}, list[i]).message};
+    }
+    if (names != nullptr && std::find(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(i),
+                                      list[i]) != list.begin() + static_cast<std::ptrdiff_t>(i)) {
+      return Fault{place, fmt::format("{} stands there twice", describe_json(list[i]))};
+    }
+    if (!read_scalar(&text, list[i]) || text.empty()) {
+      return Fault{place, fmt::format("expected a string that is not empty, got {}",
+                                      describe_json(list[i]))};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
-bool read_value(const Field& field, const Json& json) {
-  return std::visit([&](const auto& target) { return read_value(target, json); }, field.value);
+std::optional<Fault> read_value(const Field& field, const Json& json) {
+  if (const auto* items = std::get_if<ItemList>(&field.value)) return read_items(*items, json);
+  const bool is_read =
+      std::visit(Overloaded{[](const ItemList&) { return false; },
+                            [&](const auto& target) { return read_scalar(target, json); }},
+                 field.value);
+  if (is_read) return std::nullopt;
+  if (json.is_array()) {
+    if (auto fault = element_fault(field, json)) return fault;
+  }
+  return mismatch(field, json);
+}
+
+Fault mismatch(const Field& field, const Json& json) {
+  const auto* choice = std::get_if<Choice>(&field.value);
+  std::string hint;
+  if (choice != nullptr && json.is_string()) {
+    const std::vector<std::string> names(choice->names.begin(), choice->names.end());
+    hint = did_you_mean(json.get<std::string>(), names);
+  }
+  return {"", fmt::format("expected {}, got {}{}", expectation(field), describe_json(json), hint)};
 }
 
 std::string expectation(const Field& field) {
@@ -186,12 +153,6 @@ std::string expectation(const Field& field) {
           [](bool*) { return std::string("true or false"); },
           [](std::string*) { return std::string("a string"); },
           [](std::vector<std::string>*) { return std::string("a string or a list of strings"); },
-          [](std::vector<DataSource>*) {
-            return fmt::format(
-                "a file name or a list of file names and {{path, weight, name}} with weights up to "
-                "{}",
-                weight_max);
-          },
           [](const Integer& target) {
             return fmt::format("an integer from {} to {}", target.low, target.high);
           },
@@ -207,21 +168,13 @@ std::string expectation(const Field& field) {
             return fmt::format("a list of {}, each at most once", fmt::join(target.names, ", "));
           },
           [](const FreeObject&) { return std::string("an object"); },
-          [](const FreeList&) {
-            return fmt::format("a list of at most {} objects", limits::evaluators_max);
-          },
           [](const OptionalNumber& target) {
             return fmt::format("null or a number {} {} and {} {}",
                                target.low_open ? ">" : ">=", target.low,
                                target.high_open ? "<" : "<=", target.high);
           },
           [](std::optional<bool>*) { return std::string("true, false or null"); },
-          [](std::vector<ParameterGroup>*) {
-            return fmt::format(
-                "a list of at most {} objects {{pattern, lr_scale, weight_decay, "
-                "beta1, beta2}}, each with a pattern",
-                limits::parameter_groups_max);
-          },
+          [](const ItemList& list) { return expectation_of_items(list); },
       },
       field.value);
 }
@@ -229,26 +182,18 @@ std::string expectation(const Field& field) {
 Json value_of(const Field& field) {
   return std::visit(Overloaded{
                         [](const auto* target) { return Json(*target); },
-                        [](std::vector<DataSource>* target) { return json_of(*target); },
                         [](const Integer& target) { return Json(target.get()); },
                         [](const Number& target) { return Json(*target.value); },
                         [](const Choice& target) { return Json(target.get()); },
                         [](const NameList& target) { return Json(*target.value); },
                         [](const FreeObject& target) { return *target.value; },
-                        [](const FreeList& target) { return *target.value; },
                         [](const OptionalNumber& target) {
                           return *target.value ? Json(**target.value) : Json(nullptr);
                         },
                         [](const std::optional<bool>* target) {
                           return *target ? Json(**target) : Json(nullptr);
                         },
-                        [](const std::vector<ParameterGroup>* target) {
-                          Json list = Json::array();
-                          for (const ParameterGroup& group : *target) {
-                            list.push_back(group_json(group));
-                          }
-                          return list;
-                        },
+                        [](const ItemList& list) { return list.get(); },
                     },
                     field.value);
 }

@@ -6,7 +6,7 @@
 namespace collie {
 
 namespace {
-constexpr std::array<std::pair<DType, std::string_view>, 10> names{{
+constexpr std::array<std::pair<DType, std::string_view>, 10> dtype_names{{
     {DType::f32, "F32"},
     {DType::bf16, "BF16"},
     {DType::f16, "F16"},
@@ -21,14 +21,14 @@ constexpr std::array<std::pair<DType, std::string_view>, 10> names{{
 }  // namespace
 
 std::string_view to_string(DType dtype) {
-  for (const auto& [value, name] : names) {
+  for (const auto& [value, name] : dtype_names) {
     if (value == dtype) return name;
   }
   return "?";
 }
 
 std::optional<DType> dtype_from_string(std::string_view name) {
-  for (const auto& [value, known] : names) {
+  for (const auto& [value, known] : dtype_names) {
     if (known == name) return value;
   }
   return std::nullopt;

@@ -52,6 +52,10 @@ inline constexpr std::size_t evaluation_options_max = 1000;  // or references, o
 inline constexpr std::size_t evaluators_max = 64;
 inline constexpr std::int64_t best_checkpoints_max = 1000;
 inline constexpr std::int64_t new_tokens_max = 1'000'000;  // of one generated sample
+inline constexpr int generation_rows_max = 8;     // sequences of a group that are decoded together
+inline constexpr int generation_round_fills = 8;  // prompts of a round for each place of a sequence
+// Keys and values of all sequences under way on one stream.
+inline constexpr std::int64_t generation_cache_bytes_max = std::int64_t{4} << 30;
 
 // Models.
 inline constexpr std::int64_t layers_max = 4096;
@@ -70,7 +74,8 @@ inline constexpr std::int64_t micro_batch_tokens_max = std::int64_t{1} << 28;
 inline constexpr int threads_per_stream_max = 256;
 inline constexpr int link_credit_default = 2;
 inline constexpr std::size_t inbox_messages_max = std::size_t{1} << 20;
-inline constexpr int stream_depth_max = 4;  // actions a shard may enqueue ahead of completion
+inline constexpr int stream_depth_max = 4;    // actions a shard may enqueue ahead of completion
+inline constexpr int zero_prefetch_max = 64;  // segments whose values are fetched ahead
 
 // Schedules and their files.
 inline constexpr int traced_steps_max = 1000;

@@ -88,11 +88,11 @@ const Device* find_device(const std::vector<Device>& devices, const std::string&
 Status require_device(std::string_view key, std::string_view kind, const std::string& name,
                       const std::vector<Device>& devices) {
   if (name.empty() || find_device(devices, name) != nullptr) return ok_status();
-  std::vector<std::string> names;
-  for (const Device& device : devices) names.push_back(device.name);
+  std::vector<std::string> known;
+  for (const Device& device : devices) known.push_back(device.name);
   return make_error(ErrorCode::invalid_config, "{}: this machine has no {} {}, {}{}{}", key, kind,
-                    quoted_name(name), names.empty() ? "and tells of none" : "only ",
-                    fmt::join(names, ", "), did_you_mean(name, names));
+                    quoted_name(name), known.empty() ? "and tells of none" : "only ",
+                    fmt::join(known, ", "), did_you_mean(name, known));
 }
 
 std::uint64_t growth(std::uint64_t before, std::uint64_t now) {

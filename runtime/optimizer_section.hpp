@@ -42,6 +42,7 @@ struct OptimizerSection {
   bool proximal = true;                  // adan: weight decay as a proximal step
   double rho = 0.04;                     // sophia
   std::int64_t hessian_interval = 10;    // sophia: updates from one estimate to the next
+  double hessian_share = 1.0;            // sophia: of a step's micro-batches, that estimate it
   double decay_rate = 0.8;               // adafactor, adalomo
   double clip_threshold = 1.0;           // adafactor, adalomo
   bool scale_parameter = true;           // adafactor

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/json.hpp"
+
 namespace collie {
 
 // What is not given ("auto", 0, null, an empty list) is the adapter's own where tuning.adapter
@@ -18,6 +20,10 @@ struct TuningSection {
   std::optional<double> dropout = {};        // 0
   std::vector<std::string> targets;          // the method's usual modules
   std::vector<std::string> modules_to_save;  // none
+  std::vector<std::string> exclude_modules;  // none: of the targets
+  std::vector<std::string> layers;           // all; numbers from 0 on, or ranges as 4-7
+  Json rank_pattern, alpha_pattern;          // null, or {module: number}: rank and alpha elsewhere
+  std::string init = "auto";                 // kaiming
   std::optional<bool> rslora = {}, dora = {};
   std::string bias = "auto";         // none
   std::int64_t virtual_tokens = 0;   // 20

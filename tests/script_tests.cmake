@@ -27,7 +27,7 @@ foreach(group BadInput Help Plan Train Stop)
   set_tests_properties(cli.${group} PROPERTIES TIMEOUT 600)
 endforeach()
 
-foreach(name schedule adapter tokenize evaluation)
+foreach(name schedule adapter tokenize evaluation settings)
   add_test(NAME cli.${name}
     COMMAND "${Python3_EXECUTABLE}" -B "${CMAKE_CURRENT_LIST_DIR}/cli/${name}_test.py"
       $<TARGET_FILE:collie-actor-node> "${PROJECT_SOURCE_DIR}")

@@ -36,14 +36,15 @@ class Samples final : public Callback {
   }
 
   Status write() {
-    COLLIE_TRY(Generator* const generator, control_->generator());
     COLLIE_TRY(LineWriter file,
                LineWriter::open(join_path(directory_, "samples.jsonl"), LineMode::append));
     GenerationOptions options;
     options.max_tokens = samples_.max_tokens;
     options.sampling.temperature = samples_.temperature;
-    for (const std::string& prompt : samples_.prompts) {
-      COLLIE_TRY(const GenerationResult result, generator->generate(prompt, options));
+    COLLIE_TRY(const auto results, control_->generate(samples_.prompts, options));
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      const std::string& prompt = samples_.prompts[i];
+      const GenerationResult& result = results[i];
       const Json line = {{"step", last_step_}, {"prompt", prompt}, {"text", result.text}};
       COLLIE_TRY_VOID(file.append_line(dump_json(line, 0)));
       control_->note(fmt::format("sample after step {}: {} -> {}", last_step_, dump_json(prompt, 0),

@@ -57,7 +57,11 @@ Status merge(const MergeArguments& arguments) {
   }
   COLLIE_TRY(const ModelTraits traits, read_model_config(arguments.base));
   COLLIE_TRY(const Tuning tuning, read_adapter_config(arguments.adapter, traits));
-  COLLIE_TRY_VOID(check_mergeable(tuning, 1));
+  if (const Status mergeable = check_mergeable(tuning, traits, 1); !mergeable) {
+    return make_error(mergeable.error().code, "{}: {}", arguments.adapter,
+                      mergeable.error().message);
+  }
+  COLLIE_TRY_VOID(check_base_of(arguments.adapter, arguments.base));
   COLLIE_TRY(const TensorDirectory files, TensorDirectory::open(arguments.base));
   COLLIE_TRY(const DType dtype, choose_dtype(arguments.dtype, files));
   StreamOptions stream_options;

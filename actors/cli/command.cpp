@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "models/peft/adapter_base.hpp"
+
 namespace collie::cli {
 
 int report_error(const Error& error) {
@@ -25,6 +27,12 @@ Result<DType> parse_dtype(const std::string& name) {
   if (name == "bfloat16") return DType::bf16;
   return make_error(ErrorCode::invalid_config, "--dtype: \"{}\" is neither float32 nor bfloat16",
                     name);
+}
+
+Status check_base_of(const std::string& adapter, const std::string& model) {
+  COLLIE_TRY(const std::string doubt, check_adapter_base(adapter, model));
+  if (!doubt.empty()) fmt::print(stderr, "warning: {}\n", doubt);
+  return ok_status();
 }
 
 void print_row(std::string_view label, std::string_view value) {

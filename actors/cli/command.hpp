@@ -61,6 +61,10 @@ void set_action(CLI::App& verb, const std::shared_ptr<Arguments>& arguments, Per
 // "float32", "bfloat16" as configurations name them.
 Result<DType> parse_dtype(const std::string& name);
 
+// Refuses an adapter that was trained beside another model; a doubt is printed as a warning on the
+// error stream.
+Status check_base_of(const std::string& adapter, const std::string& model);
+
 // One line of a table: a label and what belongs to it.
 void print_row(std::string_view label, std::string_view value);
 

@@ -49,6 +49,9 @@ Status evaluate(const EvaluateArguments& arguments) {
   } else if (!arguments.model.empty()) {
     config.tuning = TuningSection{};
   }
+  if (!config.tuning.adapter.empty() && !config.model.is_fresh()) {
+    COLLIE_TRY_VOID(check_base_of(config.tuning.adapter, config.model.path));
+  }
   TrainerOptions options;
   options.only_evaluates = true;
   COLLIE_TRY(Trainer trainer, Trainer::create(config, options));

@@ -66,17 +66,19 @@ Status generate_from_input(Generator& generator, const GenerateArguments& argume
 // The name of the one to use: what --use says, else the only one.
 Result<std::string> add_adapters(const GenerateArguments& arguments, AdapterSwitch& adapters) {
   std::string last;
+  std::vector<std::string> names;
   for (const std::string& given : arguments.adapters) {
     const std::size_t equals = given.find('=');
     last = equals == std::string::npos ? given : given.substr(0, equals);
     const std::string directory = equals == std::string::npos ? given : given.substr(equals + 1);
     COLLIE_TRY_VOID(adapters.add(last, directory));
+    COLLIE_TRY_VOID(check_base_of(directory, arguments.model));
+    names.push_back(last);
   }
   if (!arguments.used.empty()) return arguments.used;
   if (arguments.adapters.size() < 2) return last;
-  return make_error(ErrorCode::invalid_config,
-                    "--use: say which of the {} adapters; \"{}\" is one of them",
-                    arguments.adapters.size(), last);
+  return make_error(ErrorCode::invalid_config, "--use: say which of the adapters: {}",
+                    fmt::join(names, ", "));
 }
 
 Status generate(GenerateArguments& arguments) {

@@ -4,8 +4,11 @@
 
 #include "actors/cli/command.hpp"
 #include "actors/progress_format.hpp"
+#include "models/dataset/token_manifest.hpp"
+#include "models/dataset/token_shards.hpp"
 #include "models/flops.hpp"
 #include "models/hf_model.hpp"
+#include "models/peft/adapter_base.hpp"
 #include "models/registry.hpp"
 #include "models/tokenizer/tokenizer.hpp"
 #include "runtime/checkpoint_files.hpp"
@@ -131,10 +134,98 @@ Status inspect_run(const InspectArguments& arguments, const std::vector<std::int
             steps.empty() ? "none" : fmt::format("after steps {}", fmt::join(steps, ", ")));
   if (found.checkpoint) print_row("resumes", "from " + found.checkpoint->path());
   for (const Error& damage : found.damaged) print_row("damaged", damage.message);
-  for (const char* name : {"model", "metrics.jsonl"}) {
-    const std::string path = join_path(arguments.directory, name);
-    if (exists(path)) print_row(std::string_view(name).substr(0, 7), path);
+  const auto path_of = [&](std::string_view name) { return join_path(arguments.directory, name); };
+  const bool is_tuned = exists(path_of("adapter"));
+  const std::pair<std::string_view, std::string_view> parts[] = {
+      {"adapter", "adapter"},
+      {"base", "base"},
+      {is_tuned ? "merged model" : "model", "model"},
+      {"best", "best"},
+      {"metrics", "metrics.jsonl"}};
+  for (const auto& [label, name] : parts) {
+    if (exists(path_of(name))) print_row(label, path_of(name));
   }
+  return ok_status();
+}
+
+// A value of adapter_config.json as a person writes it, on one line.
+std::string plain_text(const Json& value) {
+  if (value.is_string()) {
+    const std::string quoted = quoted_name(value.get<std::string>());
+    return quoted.substr(1, quoted.size() - 2);
+  }
+  if (!value.is_array()) return describe_json(value);
+  std::string text;
+  for (const Json& item : value) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", plain_text(item));
+  }
+  return text;
+}
+
+std::string text_of(const std::string& file, std::string_view key) {
+  const auto json = read_json(file);
+  const bool has = json && json->is_object() && json->contains(key) && json->at(key).is_string();
+  return has ? json->at(std::string(key)).get<std::string>() : "";
+}
+
+// Without the model that it stands beside: what its own files say.
+Status inspect_adapter(const InspectArguments& arguments) {
+  const std::string& directory = arguments.directory;
+  const std::string file = join_path(directory, "adapter_config.json");
+  COLLIE_TRY(const Json config, read_json(file));
+  COLLIE_TRY(const JsonReader reader, JsonReader::open(config, file));
+  COLLIE_TRY(const std::string method, reader.get_string("peft_type"));
+  COLLIE_TRY(const TensorDirectory weights, TensorDirectory::open(directory, "adapter_model"));
+  print_row("adapter", directory);
+  print_row("method", plain_text(method));
+  const Json* base = reader.find("base_model_name_or_path");
+  print_row("base", base == nullptr ? "not named" : plain_text(*base));
+  const std::string belongs = text_of(join_path(directory, adapter_base_file), "layers_hash");
+  if (!belongs.empty()) print_row("base's layers", plain_text(belongs));
+  for (const std::string_view key :
+       {"r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias", "num_virtual_tokens",
+        "bottleneck", "target_modules", "feedforward_modules", "modules_to_save"}) {
+    const Json* value = reader.find(key);
+    if (value != nullptr && *value != false) print_row(key, plain_text(*value));
+  }
+  std::int64_t parameters = 0;
+  for (const std::string& name : weights.names()) {
+    std::int64_t elements = 1;
+    for (const std::int64_t size : weights.find(name)->entry->shape) elements *= size;
+    parameters += elements;
+  }
+  print_row("parameters",
+            fmt::format("{} ({})", format_count(static_cast<double>(parameters)), parameters));
+  print_weights(weights);
+  if (arguments.tensors) print_tensors(weights.files());
+  return ok_status();
+}
+
+Status inspect_tokens(const InspectArguments& arguments) {
+  const std::string& directory = arguments.directory;
+  COLLIE_TRY(const TokenManifest manifest, read_token_manifest(directory));
+  COLLIE_TRY(const std::string foreign, foreign_entry(directory, manifest));
+  if (!arguments.no_verify) COLLIE_TRY_VOID(verify_token_files(directory, manifest));
+  print_row("tokens", directory);
+  print_row("documents", fmt::format("{} of {} records; {} had nothing to learn in them",
+                                     manifest.documents, manifest.records, manifest.empty));
+  print_row("count", fmt::format("{} tokens, {} of them labels, {} bytes each", manifest.tokens,
+                                 manifest.labels, manifest.token_bytes));
+  print_row("vocabulary", std::to_string(manifest.vocabulary_size));
+  print_row("fingerprint", hash_text(manifest.tokenizer));
+  if (manifest.chat_template) {
+    print_row("chat template",
+              *manifest.chat_template == 0 ? "plain" : hash_text(*manifest.chat_template));
+  }
+  print_row("files",
+            fmt::format("{}, {}", plural(manifest.shards.size(), "shard"),
+                        arguments.no_verify ? "hashes not checked" : "all hashes are right"));
+  if (!foreign.empty()) print_row("not of these", quoted_name(foreign));
+  for (const TokenShard& shard : manifest.shards) {
+    fmt::print("  {:<14} {:>12} documents {:>14} tokens{}\n", shard.name, shard.documents,
+               shard.tokens, shard.masked ? ", some not learned" : "");
+  }
+  print_tokenizer(directory);
   return ok_status();
 }
 
@@ -144,19 +235,23 @@ Status inspect(const InspectArguments& arguments) {
     return make_error(ErrorCode::not_found, "{}: no such directory", quoted_name(directory));
   }
   if (!is_directory(directory)) {
-    return make_error(ErrorCode::invalid_file,
-                      "{}: is a file; inspect takes a model, checkpoint or run directory",
-                      quoted_name(directory));
+    return make_error(
+        ErrorCode::invalid_file,
+        "{}: is a file; inspect takes the directory of a model, an adapter, a checkpoint, "
+        "tokens or a run",
+        quoted_name(directory));
   }
+  if (holds_token_manifest(directory)) return inspect_tokens(arguments);
   if (exists(join_path(directory, "manifest.json"))) return inspect_checkpoint(arguments);
   if (exists(join_path(directory, "config.json"))) return inspect_model(arguments);
+  if (exists(join_path(directory, "adapter_config.json"))) return inspect_adapter(arguments);
   COLLIE_TRY(const std::vector<std::int64_t> steps, list_checkpoints(directory));
   if (!steps.empty() || exists(join_path(directory, "metrics.jsonl"))) {
     return inspect_run(arguments, steps);
   }
   return make_error(ErrorCode::invalid_file,
-                    "{}: holds no config.json (a model), manifest.json (a checkpoint) or "
-                    "metrics.jsonl (a run)",
+                    "{}: holds no config.json (a model), adapter_config.json (an adapter), "
+                    "manifest.json (a checkpoint or tokens) or metrics.jsonl (a run)",
                     quoted_name(directory));
 }
 
@@ -164,12 +259,12 @@ Status inspect(const InspectArguments& arguments) {
 
 void add_inspect(CLI::App& program, Action& action) {
   auto arguments = std::make_shared<InspectArguments>();
-  CLI::App* verb =
-      program.add_subcommand("inspect", "Say what a model, checkpoint or run directory holds");
+  CLI::App* verb = program.add_subcommand(
+      "inspect", "Say what a directory holds: a model, adapter, checkpoint, tokens or run");
   verb->add_option("DIR", arguments->directory, "The directory")->required();
   verb->add_flag("--tensors", arguments->tensors, "List every tensor");
   verb->add_flag("--no-verify", arguments->no_verify,
-                 "Do not read checkpoints to check their hashes");
+                 "Do not read checkpoints and tokens to check their hashes");
   set_action(*verb, arguments, inspect, action);
 }
 

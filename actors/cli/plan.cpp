@@ -72,6 +72,7 @@ void print_plan(const Plan& plan, const RunConfig& config) {
                                                  static_cast<double>(config.train.max_steps))));
   }
   print_shards(plan, config);
+  for (const std::string& warning : config_warnings(config)) print_row("warning", warning);
 }
 
 // A plan that does not fit is printed first and then refused, as training would be.

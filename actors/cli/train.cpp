@@ -41,6 +41,9 @@ Status train(const TrainArguments& arguments) {
     return ok_status();
   }
   COLLIE_TRY_VOID(require_trainable(config));
+  if (!config.tuning.adapter.empty() && !config.model.is_fresh()) {
+    COLLIE_TRY_VOID(check_base_of(config.tuning.adapter, config.model.path));
+  }
   // A reader that goes away (a pager) must not end the run.
   std::signal(SIGPIPE, SIG_IGN);
   TrainerOptions options;

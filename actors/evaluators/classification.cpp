@@ -71,18 +71,19 @@ class ClassificationEvaluator final : public MetricEvaluator {
   }
 
   Result<std::optional<std::vector<MetricSample>>> by_writing(EvaluationHost& host) {
-    COLLIE_TRY(Generator* const generator, host.generator());
     GenerationOptions generation;
     generation.max_tokens = options().set.max_new_tokens;
     generation.sampling.temperature = options().temperature;
+    std::vector<std::vector<std::int32_t>> prompts;
+    for (const ClassificationSample& sample : set_.samples) prompts.push_back(sample.context);
+    COLLIE_TRY(const auto results, host.generate(prompts, generation));
+    if (!results) return std::optional<std::vector<MetricSample>>();
     std::vector<MetricSample> all;
-    for (const ClassificationSample& sample : set_.samples) {
-      if (host.should_stop()) return std::optional<std::vector<MetricSample>>();
-      COLLIE_TRY(const GenerationResult result,
-                 generator->continue_ids(sample.context, generation));
+    for (std::size_t i = 0; i < set_.samples.size(); ++i) {
+      const ClassificationSample& sample = set_.samples[i];
       MetricSample& shown = add(all, sample);
-      shown.prediction = result.text;
-      shown.predicted_labels = {option_written(result.text, sample.texts)};
+      shown.prediction = (*results)[i].text;
+      shown.predicted_labels = {option_written(shown.prediction, sample.texts)};
     }
     return std::optional(std::move(all));
   }

@@ -7,7 +7,7 @@ namespace collie {
 
 namespace {
 
-// The whole model writes on, sample by sample, on one stream beside the grid.
+// The model writes on behind every prompt, on the actors that train it.
 class GenerationEvaluator final : public MetricEvaluator {
  public:
   GenerationEvaluator(EvaluatorOptions options, MetricList metrics, GenerationSet set)
@@ -17,18 +17,19 @@ class GenerationEvaluator final : public MetricEvaluator {
   std::int64_t truncated() const override { return set_.truncated; }
 
   Result<std::optional<std::vector<MetricSample>>> samples(EvaluationHost& host) override {
-    COLLIE_TRY(Generator* const generator, host.generator());
     GenerationOptions generation;
     generation.max_tokens = options().set.max_new_tokens;
     generation.sampling.temperature = options().temperature;
+    std::vector<std::vector<std::int32_t>> prompts;
+    for (const GenerationSample& sample : set_.samples) prompts.push_back(sample.prompt);
+    COLLIE_TRY(auto results, host.generate(prompts, generation));
+    if (!results) return std::optional<std::vector<MetricSample>>();
     std::vector<MetricSample> all;
-    for (const GenerationSample& sample : set_.samples) {
-      if (host.should_stop()) return std::optional<std::vector<MetricSample>>();
-      COLLIE_TRY(GenerationResult result, generator->continue_ids(sample.prompt, generation));
+    for (std::size_t i = 0; i < set_.samples.size(); ++i) {
       MetricSample& shown = all.emplace_back();
-      shown.index = static_cast<std::int64_t>(all.size()) - 1;
-      shown.prediction = std::move(result.text);
-      shown.references = sample.references;
+      shown.index = static_cast<std::int64_t>(i);
+      shown.prediction = std::move((*results)[i].text);
+      shown.references = set_.samples[i].references;
     }
     return std::optional(std::move(all));
   }

@@ -118,7 +118,7 @@ Status read_options(const JsonReader& reader, const RunSetup& setup, EvaluatorOp
   const bool writes = style == "helm" || options.type == "generation";
   EvaluationSetOptions& set = options.set;
   set.style = style == "helm" ? ClassificationStyle::helm : ClassificationStyle::harness;
-  // Rounds of the grid are planned for rows of this length; what writes on has a stream of its own.
+  // Rounds of the grid are planned for rows of this length; what writes on has caches.
   const std::int64_t most =
       writes ? setup.model.traits.context_length : options.data.sequence_length;
   set.max_length = std::max<std::int64_t>(1, most - tokens_before(setup.model.tuning.get()));

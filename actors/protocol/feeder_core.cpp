@@ -50,7 +50,9 @@ void FeederCore::receive(const Message& message, Commands& out) {
   for (int mb = 0; mb < begin->micro_batches; ++mb) {
     for (int replica = 0; replica < grid_.dp; ++replica) {
       MicroBatch& batch = batches[static_cast<std::size_t>(replica * begin->micro_batches + mb)];
+      if (begin->mode == Mode::generate && batch.rows == 0) continue;  // behind the last prompt
       batch.slice.count = begin->mode == Mode::train ? slices_ : 1;
+      batch.label_draw = begin->curvature;
       for (int slice = 0; slice < batch.slice.count; ++slice) {
         batch.slice.index = slice;
         Stamp stamp = begin->stamp;

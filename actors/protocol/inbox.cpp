@@ -31,6 +31,7 @@ InboxKey key_of(const Message& message) {
     key.sequence = part->sequence;
     key.rank = part->rank;
   }
+  if (const auto* sampled = std::get_if<Sampled>(&message)) key.rank = sampled->replica;
   if (const auto* norm = std::get_if<PartialNorm>(&message)) {
     key.sequence = static_cast<std::uint32_t>(norm->rank);
     key.rank = norm->tensor;
@@ -44,6 +45,10 @@ InboxKey apply_key(std::uint32_t round) {
 
 InboxKey partial_norm_key(std::uint32_t round, int rank, int tensor) {
   return {round, 0, kind_of<PartialNorm>(), 0, static_cast<std::uint32_t>(rank), tensor};
+}
+
+InboxKey sampled_key(std::uint32_t round, std::uint32_t turn, int replica) {
+  return {round, turn, kind_of<Sampled>(), 0, 0, replica};
 }
 
 InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch) {
@@ -65,8 +70,25 @@ InboxKey contribution_key(std::uint32_t round, std::uint32_t micro_batch, Purpos
 
 void Inbox::begin_round(std::uint32_t round) {
   round_ = round;
+  first_turn_ = 0;
   std::erase_if(taken_, [round](const InboxKey& key) { return key.round < round; });
   std::erase_if(waiting_, [round](const auto& entry) { return entry.first.round < round; });
+}
+
+bool Inbox::has_passed(const InboxKey& key) const {
+  const auto purpose = static_cast<Purpose>(key.purpose);
+  const bool is_part = key.kind == kind_of<Contribution>() &&
+                       (purpose == Purpose::forward || purpose == Purpose::replica_forward);
+  const bool is_of_turn =
+      is_part || key.kind == kind_of<Activation>() || key.kind == kind_of<Sampled>();
+  return key.round == round_ && is_of_turn && key.micro_batch < first_turn_;
+}
+
+void Inbox::pass(std::uint32_t round, std::uint32_t turn) {
+  COLLIE_CHECK(round == round_ && turn >= first_turn_, "turn {} of round {} has passed", turn,
+               round);
+  first_turn_ = turn;
+  std::erase_if(taken_, [this](const InboxKey& key) { return has_passed(key); });
 }
 
 bool Inbox::is_of_run(const Message& message) const {
@@ -75,11 +97,11 @@ bool Inbox::is_of_run(const Message& message) const {
 }
 
 Inbox::Verdict Inbox::accept(Message message) {
-  if (!is_of_run(message) || stamp_of(message).round < round_) {
+  const InboxKey key = key_of(message);
+  if (!is_of_run(message) || key.round < round_ || has_passed(key)) {
     ++stale_;
     return Verdict::stale;
   }
-  const InboxKey key = key_of(message);
   if (waiting_.contains(key) || taken_.contains(key)) {
     ++duplicates_;
     return Verdict::duplicate;

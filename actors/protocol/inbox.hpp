@@ -27,6 +27,7 @@ InboxKey partial_norm_key(std::uint32_t round, int rank, int tensor);
 InboxKey tokens_key(std::uint32_t round, std::uint32_t micro_batch);
 InboxKey activation_key(std::uint32_t round, std::uint32_t micro_batch);
 InboxKey gradient_key(std::uint32_t round, std::uint32_t micro_batch);
+InboxKey sampled_key(std::uint32_t round, std::uint32_t turn, int replica);
 InboxKey contribution_key(std::uint32_t round, std::uint32_t micro_batch, Purpose purpose,
                           std::uint32_t sequence, int rank);
 
@@ -39,6 +40,8 @@ class Inbox {
   // From now on messages of earlier rounds are stale; kept messages of this round stay.
   void begin_round(std::uint32_t round);
   Verdict accept(Message message);
+  // From now on messages of this round's earlier turns (see GenerationCore) are stale.
+  void pass(std::uint32_t round, std::uint32_t turn);
   // Of this run and generation, whatever its round.
   bool is_of_run(const Message& message) const;
   bool has(const InboxKey& key) const { return waiting_.contains(key); }
@@ -50,9 +53,12 @@ class Inbox {
   std::size_t duplicate_count() const { return duplicates_; }
 
  private:
+  bool has_passed(const InboxKey& key) const;
+
   std::uint64_t run_;
   std::uint32_t generation_;
   std::uint32_t round_ = 0;
+  std::uint32_t first_turn_ = 0;  // of the round; earlier ones have passed
   std::map<InboxKey, Message> waiting_;
   std::set<InboxKey> taken_;  // of the current round and later ones
   std::size_t stale_ = 0;

@@ -60,6 +60,13 @@ void ProgramCursor::begin_round(Mode mode, std::uint32_t round, int micro_batche
   if (decides_) choice_ = PolicyChoice(policy_, program_);
 }
 
+void ProgramCursor::keep_units(int count) {
+  std::erase_if(program_, [count](const Action& action) {
+    return action.verb != Verb::fence && action.micro_batch >= count;
+  });
+  if (decides_) choice_ = PolicyChoice(policy_, program_);
+}
+
 // Forwards in groups of as many micro-batches as there are ranks: with several stages on a rank a
 // group has come round the pipeline just when its first stage is through with it.
 std::vector<Action> ProgramCursor::evaluation(int micro_batches) const {

@@ -36,12 +36,16 @@ class ProgramCursor {
 
   // To the first action: of the program, or of as many forwards as an evaluation has micro-batches.
   void begin_round(Mode mode, std::uint32_t round, int micro_batches);
+  // Leaves out what this round's program does with units from this number on. What is left can be
+  // walked: no action waits for a later unit, and fewer messages are under way.
+  void keep_units(int count);
   // The action to start now, if there is one; started() says that it was, and takes its credit.
   // inboxes: one for each hosted stage, in their order.
   std::optional<Action> startable(std::span<const Inbox> inboxes) const;
   void started(const Action& action);
   bool finished() const { return position_ == program_.size(); }
   std::size_t position() const { return position_; }  // of the next action
+  std::span<const Action> round_program() const { return program_; }
 
   // An R of the forward's unit follows.
   bool is_recomputed(const Action& forward) const { return recomputed_.contains(unit_of(forward)); }

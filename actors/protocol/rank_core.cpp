@@ -53,6 +53,7 @@ RankCore::RankCore(RankCoreConfig config)
   for (const HostedShard& shard : config_.hosted) {
     inboxes_.emplace_back(config_.run, config_.generation);
     reductions_.emplace_back(config_.grid, shard.id);
+    fetches_.emplace_back(config_.grid, shard.id, shard.values);
     ends_.emplace_back(shard.id, shard.exchanges, !config_.is_asynchronous());
     updates_per_round_.push_back(
         std::ranges::count_if(config_.program, [&shard](const Action& action) {
@@ -88,6 +89,7 @@ void RankCore::issue(std::size_t hosted, std::optional<Work> work, Commands& out
   work->mode = mode_;
   work->measures = config_.norms.is_used;
   work->shard = config_.hosted[hosted].id;
+  work->values = fetches_[hosted].table();
   if (work->kind == WorkKind::optimize) reductions_[hosted].work_started();
   out.emplace_back(std::move(*work));
 }
@@ -112,12 +114,16 @@ void RankCore::receive(const ShardId& to, Message message, Commands& out) {
   const InboxKey key = key_of(message);
   const auto* credit = std::get_if<Credit>(&message);
   const std::optional<Link> credited = credit ? std::optional(credit->link) : std::nullopt;
+  const auto* part = std::get_if<Contribution>(&message);
+  const Contribution values = fetches_[hosted].is_used() && part ? *part : Contribution{};
   if (inbox.accept(std::move(message)) != Inbox::Verdict::accepted) return;
   if (credited) {
     // The inbox has told a repeated credit by its key; this one has done its duty.
     inbox.take(key);
     if (key.round == round_) cursor_.give_credit(hosted, *credited);
   }
+  if (take_values(hosted, values, out)) return;
+  meter_.waits(waiting_messages());
   issue(hosted, reductions_[hosted].resume_when_complete(inbox), out);
   issue(hosted, ends_[hosted].message_arrived(inbox), out);
   update_early(out);
@@ -125,17 +131,28 @@ void RankCore::receive(const ShardId& to, Message message, Commands& out) {
 }
 
 bool RankCore::is_paused() const {
-  return std::ranges::any_of(reductions_, &PausedReduction::is_paused);
+  return std::ranges::any_of(reductions_, &PausedReduction::is_paused) ||
+         std::ranges::any_of(fetches_, &ValueFetch::is_paused);
+}
+
+std::size_t RankCore::waiting_messages() const {
+  std::size_t messages = 0;
+  for (const Inbox& inbox : inboxes_) messages += inbox.size();
+  return messages;
 }
 
 void RankCore::advance(Commands& out) {
   if (phase_ != Phase::program || is_paused()) return;
+  if (mode_ == Mode::generate) return advance_generation(out);
   while (in_flight_ < config_.depth) {
     const std::optional<Action> action = cursor_.startable(inboxes_);
     if (!action || !may_start(*action, out)) break;
     start(*action, out);
   }
-  if (!cursor_.finished() || in_flight_ > 0) return;
+  if (cursor_.finished() && in_flight_ == 0) end_program(out);
+}
+
+void RankCore::end_program(Commands& out) {
   phase_ = Phase::ending;
   for (std::size_t hosted = 0; hosted < ends_.size(); ++hosted) {
     issue(hosted, ends_[hosted].begin(mode_, stamp(0)), out);
@@ -186,69 +203,16 @@ void RankCore::start(const Action& action, Commands& out) {
   issue(hosted, std::move(work), out);
 }
 
-void RankCore::set_versions(std::size_t hosted, Work& work) const {
-  if (!config_.is_asynchronous() || mode_ != Mode::train) return;
-  work.version = config_.version_uses[cursor_.position()];
-  // For corrections of delay: of an update its own number, of other work those before.
-  work.apply.optimizer_step = begin_.step * updates_per_round_[hosted] + updates_[hosted];
-  work.apply.learning_rate = begin_.learning_rate;
-}
-
-Work RankCore::forward_work(const Action& action, Commands& out) {
-  const Stamp at = stamp(action.micro_batch);
-  const std::size_t hosted = cursor_.hosted_index(action);
-  Inbox& inbox = inboxes_[hosted];
-  Work work;
-  work.kind = WorkKind::forward;
-  work.keeps_input = mode_ == Mode::train && cursor_.is_recomputed(action);
-  work.batch = std::get<Tokens>(inbox.take(tokens_key(at.round, at.micro_batch))).batch;
-  if (cursor_.takes_activation(action)) {
-    Message input = inbox.take(activation_key(at.round, at.micro_batch));
-    work.tensor = std::move(std::get<Activation>(input).tensor_td);
-    if (!cursor_.hosted(hosted).previous_is_here) {
-      send_to_stage(hosted, -1, Credit{at, Link::activation}, out);
-    }
-  }
-  return work;
-}
-
-Work RankCore::backward_work(const Action& action, Commands& out) {
-  const Stamp at = stamp(action.micro_batch);
-  const std::size_t hosted = cursor_.hosted_index(action);
-  Work work;
-  work.kind = action.verb == Verb::backward ? WorkKind::backward : WorkKind::backward_input;
-  if (cursor_.takes_gradient(action)) {
-    Message input = inboxes_[hosted].take(gradient_key(at.round, at.micro_batch));
-    work.tensor = std::move(std::get<Gradient>(input).tensor_td);
-    if (!cursor_.hosted(hosted).next_is_here) {
-      send_to_stage(hosted, +1, Credit{at, Link::gradient}, out);
-    }
-  }
-  return work;
-}
-
-Work RankCore::update_work(std::size_t hosted) {
-  ++updates_[hosted];
-  Work work;
-  work.kind = WorkKind::update;
-  work.clip_norm = begin_.clip_norm;
-  return work;
-}
-
-// A shard that updates within its backward does so with the last of them.
-void RankCore::count_weights(std::size_t hosted, Work& work) {
-  if (config_.is_asynchronous()) return;
-  work.ends_backward = --weights_left_[hosted] == 0;
-  work.apply.optimizer_step = begin_.step + 1;
-  work.apply.learning_rate = begin_.learning_rate;
-  work.clip_norm = begin_.clip_norm;
-}
-
 void RankCore::completed(Completion completion, Commands& out) {
   if (phase_ == Phase::failed) return;
   const std::size_t hosted = index_of_hosted(completion.shard);
+  if (completion.kind == WorkKind::fetch && !completion.error) {
+    fetches_[hosted].copied(std::move(completion));
+    return issue(hosted, fetches_[hosted].resume_when_there(), out);
+  }
   --in_flight_;
   ++works_completed_;
+  meter_.completed(completion);
   const bool is_void = order_.is_given_up(completion.stamp);
   if (!is_void) {
     trace_.completed(completion, hosted, cursor_.hosted(hosted), config_.is_asynchronous());
@@ -258,11 +222,11 @@ void RankCore::completed(Completion completion, Commands& out) {
   } else if (is_void) {
     advance(out);
   } else if (completion.paused) {
-    reductions_[hosted].pause(completion, out);
-    issue(hosted, reductions_[hosted].resume_when_complete(inboxes_[hosted]), out);
+    paused(completion, hosted, out);
   } else if (is_end_work(completion.kind)) {
     end_completed(std::move(completion), hosted, out);
   } else {
+    if (mode_ == Mode::generate) tell_sampled(completion, hosted, out);
     send_output(completion, hosted, out);
     advance(out);
   }
@@ -309,8 +273,11 @@ std::string RankCore::describe_wait() const {
     if (!reduction.is_paused()) continue;
     return fmt::format("waits for the other shards' part of {}", reduction.describe());
   }
+  const auto fetching = std::ranges::find_if(fetches_, &ValueFetch::is_paused);
+  if (fetching != fetches_.end()) return fmt::format("waits for {}", fetching->describe());
   if (in_flight_ > 0) return "is computing";
   if (fence_.is_waiting()) return fmt::format("waits for all ranks at {}", fence_.describe());
+  if (mode_ == Mode::generate) return fmt::format("waits for {}", generations_.front().describe());
   return fmt::format("waits to start {}", cursor_.describe());
 }
 

@@ -9,12 +9,15 @@
 #include <vector>
 
 #include "actors/protocol/fence_gate.hpp"
+#include "actors/protocol/generation_core.hpp"
 #include "actors/protocol/group_exchange.hpp"
 #include "actors/protocol/post_validation.hpp"
 #include "actors/protocol/program_cursor.hpp"
+#include "actors/protocol/rank_meter.hpp"
 #include "actors/protocol/round_end.hpp"
 #include "actors/protocol/round_order.hpp"
 #include "actors/protocol/trace_recorder.hpp"
+#include "actors/protocol/value_fetch.hpp"
 #include "runtime/limits.hpp"
 
 namespace collie {
@@ -23,6 +26,7 @@ struct HostedShard {
   ShardId id;
   HostedStage stage;
   std::vector<Exchange> exchanges;  // at the end of a training step
+  ValueLayout values = {};          // with ZeRO-3
 };
 
 struct RankCoreConfig {
@@ -33,6 +37,7 @@ struct RankCoreConfig {
   std::vector<HostedShard> hosted;
   std::vector<Action> program;  // for training; micro-batches numbered from 0 in each direction
   Policy policy;                // if it decides, the program is not an order
+  int slices = 1;               // units of the program that a micro-batch is
   int credit = limits::link_credit_default;
   // How many works may be on the stream at once. Work that may pause at a reduction is issued
   // alone, so this is 1 as soon as a stage has more than one shard, or replicas reduce in the
@@ -43,6 +48,9 @@ struct RankCoreConfig {
   // Of an asynchronous program, one for each action; else empty, and STEP is not walked.
   std::vector<VersionUse> version_uses;
   NormChain norms;  // of post-validation
+  // ZeRO-3 where values are copied: a program says beforehand when, generation does not, so its
+  // forwards meet those of the other replicas.
+  bool replicas_wait = false;
   bool is_asynchronous() const { return !version_uses.empty(); }
 };
 
@@ -57,6 +65,7 @@ class RankCore {
   // One line for a stuck run: what this rank waits for. Changes whenever it gets on.
   std::string describe() const;
   const Inbox& inbox(std::size_t hosted = 0) const { return inboxes_[hosted]; }
+  const ValueFetch& values(std::size_t hosted = 0) const { return fetches_[hosted]; }
   bool idle() const;
   int credit_left(Link link, std::size_t hosted = 0) const {
     return cursor_.credit_left(hosted, link);
@@ -79,6 +88,18 @@ class RankCore {
   void update_early(Commands& out);
   void give_up(std::uint32_t round);
   void advance(Commands& out);
+  void fetch_values(std::size_t hosted, Commands& out);
+  bool take_values(std::size_t hosted, const Contribution& part, Commands& out);
+  void paused(const Completion& completion, std::size_t hosted, Commands& out);
+  std::size_t waiting_messages() const;
+  void end_program(Commands& out);
+  // How a round of Mode::generate goes: rank_generation.cpp.
+  bool meets_replicas() const { return mode_ == Mode::generate && config_.replicas_wait; }
+  void begin_generation();
+  std::optional<std::size_t> next_to_generate();
+  void advance_generation(Commands& out);
+  void tell_sampled(const Completion& completion, std::size_t hosted, Commands& out) const;
+  void report_generated(std::size_t hosted, RoundReport& report);
   bool is_paused() const;
   bool may_start(const Action& action, Commands& out);
   void start(const Action& action, Commands& out);
@@ -100,7 +121,10 @@ class RankCore {
   // Of each hosted shard.
   std::vector<Inbox> inboxes_;
   std::vector<PausedReduction> reductions_;
+  std::vector<ValueFetch> fetches_;
   std::vector<RoundEnd> ends_;
+  std::vector<GenerationCore> generations_;
+  std::vector<bool> has_generated_;
   std::vector<std::int64_t> updates_per_round_;
   std::vector<std::int64_t> updates_;  // that this round's program has issued
   // Weight gradients: those of a round, and those that this round's program has not issued yet.
@@ -118,6 +142,7 @@ class RankCore {
   int in_flight_ = 0;
   std::uint64_t works_completed_ = 0;
   TraceRecorder trace_;
+  RankMeter meter_;
 };
 
 }  // namespace collie

@@ -46,10 +46,10 @@ std::optional<Work> RoundEnd::message_arrived(Inbox& inbox) {
   return std::nullopt;
 }
 
-Work RoundEnd::update_early(Apply guess) {
+Work RoundEnd::update_early(const Apply& guess) {
   COLLIE_CHECK(awaits_trainer(), "updates early in another phase");
   phase_ = Phase::updating_early;
-  apply_ = std::move(guess);
+  apply_ = guess;
   Work work = optimize();
   work.keeps_copy = true;
   return work;

@@ -24,7 +24,7 @@ class RoundEnd {
   std::optional<Work> message_arrived(Inbox& inbox);
   std::optional<Work> completed(Completion completion, Inbox& inbox, Commands& out);
   // Updates before the trainer has decided; only while awaits_trainer().
-  Work update_early(Apply guess);
+  Work update_early(const Apply& guess);
 
   // The trainer refused the update: what was awaited will not come.
   void abandon() { phase_ = Phase::over; }

@@ -46,7 +46,9 @@ void TrainerCore::open(const RoundRequest& request, bool may_overtake, Commands&
                          request.clip_norm,
                          request.want_trace,
                          before,
-                         may_overtake};
+                         may_overtake,
+                         request.curvature,
+                         request.generation};
   Round& round = open_.emplace_back(Round{begin, request});
   const auto shards = static_cast<std::size_t>(grid_.shard_count());
   round.reports.assign(shards, std::nullopt);
@@ -69,7 +71,9 @@ void TrainerCore::receive(Message message, Commands& out) {
     return;
   }
   for (Round& round : open_) {
-    if (round.begin.stamp.round == stamp.round) keep(round, std::move(message));
+    if (round.begin.stamp.round != stamp.round) continue;
+    keep(round, std::move(message));
+    break;
   }
   decide_when_reported(out);
   finish_when_done();
@@ -101,6 +105,9 @@ void TrainerCore::decide_when_reported(Commands& out) {
     const auto& losses = round.report(grid_, {replica, grid_.pp - 1, 0}).row_losses;
     outcome.row_losses.insert(outcome.row_losses.end(), losses.begin(), losses.end());
   }
+  if (Status complete = keep_generated(round); !complete) {
+    return fail(std::move(complete).error());
+  }
   if (Status finite = check_finite(round); !finite) {
     round.refusal = std::move(finite).error();
     // Without post-validation no rank has updated: they see at the next round that none will come.
@@ -111,12 +118,32 @@ void TrainerCore::decide_when_reported(Commands& out) {
   decide_update(round, out);
 }
 
+// Every prompt of the round has been gone on with once, by one replica.
+Status TrainerCore::keep_generated(Round& round) const {
+  if (round.request.mode != Mode::generate) return ok_status();
+  std::vector<GeneratedSequence>& all = round.outcome.generated;
+  for (int replica = 0; replica < grid_.dp; ++replica) {
+    const auto& generated = round.report(grid_, {replica, grid_.pp - 1, 0}).generated;
+    all.insert(all.end(), generated.begin(), generated.end());
+  }
+  std::ranges::sort(all, {}, &GeneratedSequence::prompt);
+  const int count = round.request.generation.prompts;
+  for (int prompt = 0; prompt < count; ++prompt) {
+    const auto index = static_cast<std::size_t>(prompt);
+    if (index < all.size() && all[index].prompt == prompt) continue;
+    return make_error(ErrorCode::lost, "prompt {} of {} was lost or doubled", prompt, count);
+  }
+  if (all.size() == static_cast<std::size_t>(count)) return ok_status();
+  return make_error(ErrorCode::lost, "{} sequences for {} prompts", all.size(), count);
+}
+
 void TrainerCore::decide_update(Round& round, Commands& out) {
   const RoundRequest& request = round.request;
   const double scale = clip_scale(round.outcome.gradient_norm, request.clip_norm);
   const bool clips = scale != 1.0;
   Apply apply{round.begin.stamp, request.step + 1,         request.learning_rate, scale,
               request.want_hash, round.refusal.has_value()};
+  if (request.curvature) apply.curvature_tokens = round.outcome.valid_tokens;
   // A rank that went on has updated unscaled.
   std::optional<RoundRequest> again;
   if (open_.size() > 1 && (clips || apply.is_refused)) {
@@ -157,8 +184,9 @@ double TrainerCore::sum_of_squares(const Round& round) const {
 Status TrainerCore::check_finite(const Round& round) const {
   const RoundRequest& request = round.request;
   const bool trains = request.mode == Mode::train;
-  const std::string what = fmt::format("{} {}", trains ? "step" : "evaluation batch",
-                                       trains ? request.step + 1 : request.step);
+  const std::string what = fmt::format("{} {}{}", trains ? "step" : "evaluation batch",
+                                       trains ? request.step + 1 : request.step,
+                                       request.curvature ? ", estimate of its curvature" : "");
   const std::string remedy =
       trains ? "the step was not applied; lower train.lr or inspect the data of this step"
              : "the parameters have diverged, or the data is broken";
@@ -190,6 +218,7 @@ void TrainerCore::finish_when_done() {
     hashes[static_cast<std::size_t>(slot->from.replica)] += slot->parameter_hash;
     outcome.peak_bytes.push_back(slot->peak_bytes);
     outcome.rollbacks += slot->rollbacks;
+    if (slot->use.is_measured) outcome.ranks.push_back(slot->use);
     if (round.request.want_trace) outcome.trace.push_back(slot->trace);
   }
   if (round.done.front()->is_share) {

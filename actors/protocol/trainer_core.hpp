@@ -25,6 +25,9 @@ struct RoundRequest {
   double clip_norm = 0.0;  // 0: no clipping
   bool want_hash = false;
   bool want_trace = false;
+  // Of Mode::train: the round estimates curvature from labels drawn with this and updates nothing.
+  std::optional<LabelDraw> curvature = {};
+  GenerationSettings generation = {};  // of Mode::generate
   bool operator==(const RoundRequest&) const = default;
 };
 
@@ -36,7 +39,9 @@ struct RoundOutcome {
   std::uint64_t parameter_hash = 0;              // when asked for; the same in every replica
   std::vector<std::size_t> peak_bytes;           // per shard, in the order of index_of
   std::vector<std::vector<TracedAction>> trace;  // when asked for; per shard too
-  int rollbacks = 0;  // shards that took an early update back and did it again
+  int rollbacks = 0;           // shards that took an early update back and did it again
+  std::vector<RankUse> ranks;  // of a training round, of each rank of each replica
+  std::vector<GeneratedSequence> generated;  // Mode::generate: of each prompt, in their order
   // Evaluation: the unscaled loss of each row of the global batch, in the order of BatchLayout.
   std::vector<double> row_losses;
 };
@@ -76,6 +81,7 @@ class TrainerCore {
   void open(const RoundRequest& request, bool may_overtake, Commands& out);
   void keep(Round& round, Message message);
   void decide_when_reported(Commands& out);
+  Status keep_generated(Round& round) const;
   void decide_update(Round& round, Commands& out);
   void finish_when_done();
   Status check_finite(const Round& round) const;

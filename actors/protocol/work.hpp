@@ -1,6 +1,8 @@
 // What a protocol core asks for and hears back: commands out, completions in.
 #pragma once
 
+#include <memory>
+
 #include "actors/messages.hpp"
 #include "actors/protocol/version_uses.hpp"
 
@@ -24,6 +26,27 @@ enum class WorkKind {
   // With post-validation, of a shard that may have updated (optimize with keeps_copy):
   validate,   // the update stands: its copy and the gradients are not needed any more
   roll_back,  // it does not: parameters and optimizer state are again as before, to the last bit
+  // ZeRO-3, beside the stream: parts of other replicas, to be copied into rooms of this shard's
+  fetch,
+};
+
+// By unit of a stage's values and replica; undefined where the replica holds nothing of it.
+using ValueTable = std::vector<std::vector<Tensor>>;
+
+// One row of a turn (see GenerationCore): the prompt of a sequence or its last token.
+struct TurnRow {
+  int place = 0;              // which of the shard's caches it has
+  std::int32_t id = 0;        // the token to take in; of a prompt, the batch has them
+  std::int64_t position = 0;  // of it
+  bool begins = false;        // a prompt: its cache is empty
+  std::int64_t capacity = 0;  // ... and must have room for so many tokens
+};
+
+struct GenerationTurn {
+  int group = 0;
+  bool is_idle = false;  // nobody reads what it makes
+  std::vector<TurnRow> rows;
+  SamplingOptions sampling;
 };
 
 // One thing for an executor to do on the rank's stream. Works finish in the order they start.
@@ -45,6 +68,8 @@ struct Work {
   bool ends_backward = false;    // backward, backward_weight: the last of the shard's in its round
   VersionUse version;        // of the weights, where they are not those at the begin of the round
   bool keeps_input = false;  // forward: a recompute of the micro-batch will follow
+  GenerationTurn turn;       // forward in Mode::generate
+  std::shared_ptr<const ValueTable> values;  // ZeRO-3: what needs not be waited for; or null
 };
 
 struct Completion {
@@ -55,7 +80,10 @@ struct Completion {
   bool paused = false;
   ReduceGroup group = ReduceGroup::tensor;  // ... of this group
   int only_to = -1;                         // the only rank of it that gets parts; -1: all
+  int unit = -1;                            // ... at a gather of this unit of values
+  std::vector<Tensor> parts;                // fetch: the copies, and the own part as it was
   Tensor tensor;  // forward: output; backward_input: input gradient; prepare: the contribution
+  std::vector<std::int32_t> ids;  // forward in Mode::generate, last stage, tensor rank 0: drawn
   RoundReport report;
   StepDone done;
   std::optional<Error> error;

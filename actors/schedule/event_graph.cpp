@@ -58,13 +58,13 @@ void EventGraph::find_ends() {
 }
 
 int EventGraph::pair_of(const Action& action) const {
-  const Message message = message_of(action);
+  const ScheduleMessage message = message_of(action);
   const int kind = action.direction * 2 + (message.is_gradient ? 1 : 0);
   return pair_of_boundary_[index_of(kind * lowered_.stages() + message.from_stage)];
 }
 
 std::size_t EventGraph::ends_key(const Action& action) const {
-  const Message message = message_of(action);
+  const ScheduleMessage message = message_of(action);
   std::size_t key = index_of(action.direction) * 2 + (message.is_gradient ? 1 : 0);
   key = key * index_of(lowered_.stages()) + index_of(message.from_stage);
   key = key * index_of(lowered_.micro_batches) + index_of(action.micro_batch);

@@ -103,7 +103,7 @@ bool is_receive(Verb verb) {
   return verb == Verb::receive_activation || verb == Verb::receive_gradient;
 }
 
-Message message_of(const Action& action) {
+ScheduleMessage message_of(const Action& action) {
   const int stage = action.stage;
   switch (action.verb) {
     case Verb::send_activation:

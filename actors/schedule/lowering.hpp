@@ -22,14 +22,14 @@ Schedule lower(const Schedule& schedule);
 std::string print_programs(const Schedule& schedule);
 
 // Which message a SEND or RECV is about. The same for the two ends.
-struct Message {
+struct ScheduleMessage {
   bool is_gradient = false;
   int from_stage = 0;  // that made it
   int to_stage = 0;    // that reads it; out of range where there is no such stage
 };
 bool is_send(Verb verb);
 bool is_receive(Verb verb);
-Message message_of(const Action& send_or_receive);
+ScheduleMessage message_of(const Action& send_or_receive);
 
 // The stage whose result an F, I or B reads; -1: none (the data, or the loss).
 int source_stage(const Schedule& schedule, const Action& action);

@@ -8,6 +8,7 @@
 
 namespace collie {
 DatasetStatistics& DatasetStatistics::operator+=(const DatasetStatistics& other) {
+  documents += other.documents;
   records += other.records;
   empty += other.empty;
   truncated += other.truncated;

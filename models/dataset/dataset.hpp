@@ -50,6 +50,7 @@ struct DatasetOptions {
 };
 
 struct DatasetStatistics {
+  std::int64_t documents = 0;  // in rows; those that were cut into pieces count once
   std::int64_t records = 0;
   std::int64_t empty = 0;      // no text: left out
   std::int64_t truncated = 0;  // longer than a row

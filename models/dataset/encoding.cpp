@@ -47,7 +47,9 @@ EncodedRecord encode_record(const Record& record, const TextEncoder& encoder) {
   }
   if (const auto id = encoder.begin_id()) append(*id, false);
   for (const TextSpan& span : record.spans) {
-    for (const std::int32_t id : encoder.encode(span.text)) append(id, span.learned);
+    const std::vector<std::int32_t> ids = encoder.encode(span.text);
+    encoded.ids.insert(encoded.ids.end(), ids.begin(), ids.end());
+    encoded.learned.insert(encoded.learned.end(), ids.size(), span.learned);
     if (!span.end_of_text) continue;
     if (const auto id = encoder.end_id()) append(*id, span.learned);
   }
@@ -64,7 +66,8 @@ Status check_ids(const std::vector<std::int32_t>& ids, std::int64_t vocabulary_s
     if (id >= 0 && id < vocabulary_size) continue;
     return make_error(ErrorCode::invalid_data,
                       "{}: token id {} does not fit the model's vocabulary of {}; the tokenizer "
-                      "belongs to another model",
+                      "belongs to another model; for new tokens set "
+                      "model.resize_vocabulary",
                       where, id, vocabulary_size);
   }
   return ok_status();

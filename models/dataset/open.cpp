@@ -24,6 +24,7 @@ std::vector<Piece> make_pieces(const TokenStore& store, const std::vector<Docume
   for (const Document& document : documents) {
     if (document.divisible) {
       cut_document(document.begin, document.end, sequence_length, pieces);
+      ++statistics.documents;
       statistics.tokens += document.length() - 1;
       statistics.learned_tokens += document.labels;
       continue;
@@ -38,6 +39,7 @@ std::vector<Piece> make_pieces(const TokenStore& store, const std::vector<Docume
         continue;
       }
     }
+    ++statistics.documents;
     statistics.tokens += piece.slots;
     statistics.learned_tokens += labels;
     pieces.push_back(piece);

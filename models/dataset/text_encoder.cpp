@@ -41,14 +41,14 @@ class TokenizerEncoder : public TextEncoder {
   std::int32_t fill_id() const override {
     return tokenizer_->pad_id().value_or(tokenizer_->eos_id().value_or(0));
   }
-  std::uint64_t fingerprint() const override {
+  std::uint64_t vocabulary_fingerprint() const override {
     Hash64 hash;
     const std::int32_t size = tokenizer_->vocab_size();
     for (std::int32_t id = 0; id < size; ++id) {
       const std::string token = tokenizer_->id_to_token(id).value_or("");
       hash.update(fmt::format("{}:{}{};", token.size(), token, tokenizer_->is_special(id)));
     }
-    return combine_hashes(std::array{TextEncoder::fingerprint(), hash.value()});
+    return hash.value();
   }
 
   // Bytes of each token are told by what the stream of decoded text gives for it; those that end
@@ -86,6 +86,18 @@ class TokenizerEncoder : public TextEncoder {
 }  // namespace
 
 std::uint64_t TextEncoder::fingerprint() const {
+  const std::uint64_t vocabulary = vocabulary_fingerprint();
+  return vocabulary == 0 ? split_fingerprint()
+                         : combine_hashes(std::array{split_fingerprint(), vocabulary});
+}
+
+std::uint64_t TextEncoder::chat_fingerprint() const {
+  return chat_template() == nullptr
+             ? 0
+             : hash_bytes(std::as_bytes(std::span(chat_template()->source())));
+}
+
+std::uint64_t TextEncoder::split_fingerprint() const {
   Hash64 hash;
   for (const std::int32_t id : {begin_id().value_or(-1), end_id().value_or(-1), fill_id()}) {
     hash.update(std::as_bytes(std::span(&id, 1)));

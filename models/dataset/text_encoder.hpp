@@ -27,7 +27,13 @@ class TextEncoder {
   // Differs between encoders that give different ids: tokens on disk carry it. Hashes the ids above
   // and those of a text that many rules of splitting and merging touch; of a tokenizer its
   // vocabulary, too. The layout of its files does not matter.
-  virtual std::uint64_t fingerprint() const;
+  std::uint64_t fingerprint() const;
+  // Its two parts: of the vocabulary (0 where an encoder has none), and of how text is split into
+  // it and framed.
+  virtual std::uint64_t vocabulary_fingerprint() const { return 0; }
+  std::uint64_t split_fingerprint() const;
+  // Of how chats are written; 0: in the plain form. Not part of fingerprint().
+  std::uint64_t chat_fingerprint() const;
   // How chats are written; nullptr: in the plain form of record.hpp.
   virtual const ChatTemplate* chat_template() const { return nullptr; }
   // The tokens of one text that is cut into parts; the text is encoded as a whole where the tokens'

@@ -1,5 +1,7 @@
 #include "models/dataset/token_manifest.hpp"
 
+#include <set>
+
 #include "runtime/file.hpp"
 #include "runtime/hash.hpp"
 #include "runtime/json.hpp"
@@ -46,6 +48,22 @@ Result<TokenShard> read_shard(const JsonReader& reader) {
   return shard;
 }
 
+Status read_optional_hash(const JsonReader& reader, std::string_view key,
+                          std::optional<std::uint64_t>& hash) {
+  if (!reader.has(key)) return ok_status();
+  COLLIE_TRY(hash, get_hash(reader, key));
+  return ok_status();
+}
+
+Status read_beside(const JsonReader& reader, TokenManifest& manifest) {
+  if (!reader.has("beside")) {
+    manifest.beside = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"};
+    return ok_status();
+  }
+  COLLIE_TRY(manifest.beside, reader.get_strings("beside"));
+  return ok_status();
+}
+
 Status read_shards(const JsonReader& reader, const std::string& file, TokenManifest& manifest) {
   COLLIE_TRY(const Json* shards, reader.get_array("shards"));
   if (shards->empty() || shards->size() > limits::token_shards_max) {
@@ -72,17 +90,20 @@ Status read_shards(const JsonReader& reader, const std::string& file, TokenManif
 std::string to_json_text(const TokenManifest& manifest) {
   Json shards = Json::array();
   for (const TokenShard& shard : manifest.shards) shards.push_back(json_of(shard));
-  const Json json = {{"format", format_name},
-                     {"version", version},
-                     {"tokenizer", hash_text(manifest.tokenizer)},
-                     {"vocabulary_size", manifest.vocabulary_size},
-                     {"token_bytes", manifest.token_bytes},
-                     {"records", manifest.records},
-                     {"empty", manifest.empty},
-                     {"documents", manifest.documents},
-                     {"tokens", manifest.tokens},
-                     {"labels", manifest.labels},
-                     {"shards", shards}};
+  Json json = {
+      {"format", format_name}, {"version", version}, {"tokenizer", hash_text(manifest.tokenizer)}};
+  if (manifest.vocabulary) json["vocabulary_hash"] = hash_text(*manifest.vocabulary);
+  if (manifest.split) json["split_hash"] = hash_text(*manifest.split);
+  if (manifest.chat_template) json["chat_template_hash"] = hash_text(*manifest.chat_template);
+  json.update({{"vocabulary_size", manifest.vocabulary_size},
+               {"token_bytes", manifest.token_bytes},
+               {"records", manifest.records},
+               {"empty", manifest.empty},
+               {"documents", manifest.documents},
+               {"tokens", manifest.tokens},
+               {"labels", manifest.labels},
+               {"shards", shards},
+               {"beside", manifest.beside}});
   return dump_json(json) + "\n";
 }
 
@@ -100,6 +121,9 @@ Result<TokenManifest> read_token_manifest(const std::string& directory) {
   }
   TokenManifest manifest;
   COLLIE_TRY(manifest.tokenizer, get_hash(reader, "tokenizer"));
+  COLLIE_TRY_VOID(read_optional_hash(reader, "vocabulary_hash", manifest.vocabulary));
+  COLLIE_TRY_VOID(read_optional_hash(reader, "split_hash", manifest.split));
+  COLLIE_TRY_VOID(read_optional_hash(reader, "chat_template_hash", manifest.chat_template));
   COLLIE_TRY(manifest.vocabulary_size,
              reader.get_int("vocabulary_size", 1, limits::vocabulary_max));
   COLLIE_TRY(const std::int64_t token_bytes, reader.get_int("token_bytes", 2, 4));
@@ -113,8 +137,28 @@ Result<TokenManifest> read_token_manifest(const std::string& directory) {
   COLLIE_TRY(manifest.documents, reader.get_int("documents", 1, manifest.records));
   COLLIE_TRY(manifest.labels, reader.get_int("labels", manifest.documents, manifest.tokens));
   COLLIE_TRY_VOID(read_shards(reader, file, manifest));
+  COLLIE_TRY_VOID(read_beside(reader, manifest));
   COLLIE_TRY_VOID(reader.refuse_unknown_keys());
   return manifest;
+}
+
+bool holds_token_manifest(const std::string& directory) {
+  const auto json = read_json(join_path(directory, "manifest.json"));
+  return json && json->is_object() && json->contains("format") && json->at("format") == format_name;
+}
+
+Result<std::string> foreign_entry(const std::string& directory, const TokenManifest& manifest) {
+  std::set<std::string> own(manifest.beside.begin(), manifest.beside.end());
+  own.insert("manifest.json");
+  for (const TokenShard& shard : manifest.shards) {
+    own.insert({shard.tokens_file(), shard.index_file()});
+    if (shard.masked) own.insert(shard.mask_file());
+  }
+  COLLIE_TRY(const std::vector<std::string> names, list_directory(directory));
+  for (const std::string& name : names) {
+    if (!own.contains(name)) return name;
+  }
+  return std::string();
 }
 
 }  // namespace collie

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,11 @@ struct TokenShard {
 };
 
 struct TokenManifest {
-  std::uint64_t tokenizer = 0;       // TextEncoder::fingerprint()
+  std::uint64_t tokenizer = 0;  // TextEncoder::fingerprint()
+  // Its parts, to say which differs; none in directories that were written before there were such.
+  std::optional<std::uint64_t> vocabulary, split;
+  // TextEncoder::chat_fingerprint(), where there are chats among the records.
+  std::optional<std::uint64_t> chat_template;
   std::int64_t vocabulary_size = 0;  // all ids are below
   int token_bytes = 2;               // 2 where ids fit into 16 bits, else 4
   std::int64_t records = 0;          // read
@@ -47,6 +52,7 @@ struct TokenManifest {
   std::int64_t tokens = 0;
   std::int64_t labels = 0;
   std::vector<TokenShard> shards;
+  std::vector<std::string> beside;  // other files of the directory: the tokenizer's
 };
 
 // Of ids below vocabulary_size.
@@ -59,5 +65,11 @@ std::string to_json_text(const TokenManifest& manifest);
 // directory/manifest.json, its counts checked against each other and limits. The other files are
 // not looked at. Errors: not_found, invalid_file (file and key), unsupported for a newer version.
 Result<TokenManifest> read_token_manifest(const std::string& directory);
+
+// Whether there is such a file that says to be one, whatever else is wrong with it.
+bool holds_token_manifest(const std::string& directory);
+
+// A file or folder in the directory that is not of this manifest; empty where there is none.
+Result<std::string> foreign_entry(const std::string& directory, const TokenManifest& manifest);
 
 }  // namespace collie

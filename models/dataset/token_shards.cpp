@@ -126,7 +126,7 @@ class DirectoryMapper {
                map_verified(directory_, shard.index_file(), shard.documents * document_entry_bytes,
                             shard.index_hash, nothing));
     auto block = std::make_shared<const ShardBlock>(
-        std::move(tokens), std::move(mask), shard.tokens, manifest_.token_bytes,
+        std::move(tokens), mask, shard.tokens, manifest_.token_bytes,
         static_cast<std::uint32_t>(manifest_.vocabulary_size - 1));
     COLLIE_TRY_VOID(read_index(shard, *index, *block));
     if (mask) mask->drop_pages(0, mask->bytes().size());
@@ -152,7 +152,8 @@ class DirectoryMapper {
     if (vocabulary_size_ > 0 && greatest >= vocabulary_size_) {
       return make_error(ErrorCode::invalid_data,
                         "{}: token id {} does not fit the model's vocabulary of {}; the tokenizer "
-                        "belongs to another model",
+                        "belongs to another model; for new tokens set "
+                        "model.resize_vocabulary",
                         tokens->path(), greatest, vocabulary_size_);
     }
     return tokens;
@@ -205,6 +206,31 @@ class DirectoryMapper {
   std::int64_t labels_ = 0;
 };
 
+Status check_encoder(const std::string& directory, const TokenManifest& manifest,
+                     const TextEncoder& encoder) {
+  if (manifest.tokenizer != encoder.fingerprint()) {
+    std::string_view what;
+    if (manifest.vocabulary) what = ": its vocabulary differs";
+    if (manifest.vocabulary == encoder.vocabulary_fingerprint()) {
+      what = ": with the same vocabulary, it splits or frames text in another way";
+    }
+    return make_error(ErrorCode::invalid_data,
+                      "{}: these tokens were made with another tokenizer than the model's{}; run "
+                      "tokenize again with this one, or set model.tokenizer",
+                      directory, what);
+  }
+  if (!manifest.chat_template || manifest.chat_template == encoder.chat_fingerprint()) {
+    return ok_status();
+  }
+  return make_error(
+      ErrorCode::invalid_data,
+      "{}: these tokens are chats that were written with {}, and data.chat_template "
+      "now means {}; run tokenize again, or set data.chat_template as it was",
+      directory, *manifest.chat_template == 0 ? "the plain form" : "another chat template",
+      encoder.chat_template() == nullptr ? std::string("the plain form")
+                                         : std::string(encoder.chat_template()->name()));
+}
+
 }  // namespace
 
 bool is_token_directory(const std::string& path) {
@@ -215,12 +241,7 @@ Result<TokenManifest> map_token_directory(const std::string& directory, const Te
                                           std::int64_t vocabulary_size, std::int64_t max_documents,
                                           TokenStore& store, std::vector<Document>& documents) {
   COLLIE_TRY(const TokenManifest manifest, read_token_manifest(directory));
-  if (manifest.tokenizer != encoder.fingerprint()) {
-    return make_error(ErrorCode::invalid_data,
-                      "{}: these tokens were made with another tokenizer than the model's; run "
-                      "tokenize again with this one, or set model.tokenizer",
-                      directory);
-  }
+  COLLIE_TRY_VOID(check_encoder(directory, manifest, encoder));
   const std::size_t before = documents.size();
   DirectoryMapper mapper(directory, manifest, vocabulary_size, store, documents);
   for (const TokenShard& shard : manifest.shards) COLLIE_TRY_VOID(mapper.map(shard));
@@ -232,6 +253,24 @@ Result<TokenManifest> map_token_directory(const std::string& directory, const Te
     documents.resize(before + static_cast<std::size_t>(max_documents));
   }
   return manifest;
+}
+
+Status verify_token_files(const std::string& directory, const TokenManifest& manifest) {
+  const auto nothing = [](std::span<const std::byte>) {};
+  const auto verify = [&](const std::string& name, std::int64_t size_bytes,
+                          std::uint64_t hash) -> Status {
+    COLLIE_TRY(const Mapped file, map_verified(directory, name, size_bytes, hash, nothing));
+    return ok_status();
+  };
+  for (const TokenShard& shard : manifest.shards) {
+    COLLIE_TRY_VOID(
+        verify(shard.tokens_file(), shard.tokens * manifest.token_bytes, shard.tokens_hash));
+    COLLIE_TRY_VOID(
+        verify(shard.index_file(), shard.documents * document_entry_bytes, shard.index_hash));
+    if (!shard.masked) continue;
+    COLLIE_TRY_VOID(verify(shard.mask_file(), (shard.tokens + 7) / 8, shard.mask_hash));
+  }
+  return ok_status();
 }
 
 }  // namespace collie

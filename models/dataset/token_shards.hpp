@@ -24,12 +24,17 @@ Result<TokenManifest> map_token_directory(const std::string& directory, const Te
                                           std::int64_t vocabulary_size, std::int64_t max_documents,
                                           TokenStore& store, std::vector<Document>& documents);
 
+// Whether all files of the directory are there whole: their sizes and hashes. invalid_file where
+// one is not.
+Status verify_token_files(const std::string& directory, const TokenManifest& manifest);
+
 // Writes such a directory: documents in the order given, shards of at most shard_tokens tokens
 // where a document allows it. The directory appears with commit(), complete, or not at all. Memory:
 // a mask of one bit for each token of a shard and small buffers.
 class TokenWriter {
  public:
-  // A directory that is there already is replaced when it holds tokens, and refused otherwise.
+  // A directory that is there already is replaced when it holds tokens and nothing else, and
+  // refused otherwise.
   static Result<TokenWriter> create(const std::string& directory, std::uint64_t tokenizer,
                                     std::int64_t vocabulary_size, std::int64_t shard_tokens);
   TokenWriter(TokenWriter&&) noexcept;
@@ -40,6 +45,8 @@ class TokenWriter {
   Status add(const EncodedRecord& record, bool whole_file);
   // Where the files are until commit(): others may be put beside them.
   const std::string& temporary_path() const;
+  // What the manifest is to say of the encoder; with_chats: there were chats among the records.
+  void describe(const TextEncoder& encoder, bool with_chats);
   // invalid_data where no document was added.
   Result<TokenManifest> commit();
 

@@ -7,6 +7,7 @@
 #include "runtime/file.hpp"
 #include "runtime/hash.hpp"
 #include "runtime/limits.hpp"
+#include "runtime/suggest.hpp"
 
 namespace collie {
 namespace {
@@ -26,6 +27,18 @@ class HashedFile {
     char bytes[sizeof(T)];
     std::memcpy(bytes, &value, sizeof(T));  // this program runs on little-endian machines only
     buffer_.append(bytes, sizeof(T));
+  }
+  // Of each value T's bytes.
+  template <class T>
+  void put_all(std::span<const std::int32_t> values) {
+    const std::size_t begin = buffer_.size();
+    buffer_.resize(begin + values.size() * sizeof(T));
+    char* out = buffer_.data() + begin;
+    for (const std::int32_t value : values) {
+      const T narrow = static_cast<T>(value);
+      std::memcpy(out, &narrow, sizeof(T));
+      out += sizeof(T);
+    }
   }
   Status flush_when_full() { return buffer_.size() < buffer_bytes ? ok_status() : flush(); }
   Result<std::uint64_t> close() {
@@ -48,6 +61,15 @@ class HashedFile {
   std::string buffer_;
 };
 
+void set_bits(std::vector<std::uint8_t>& mask, std::size_t begin, std::size_t count) {
+  const std::size_t end = begin + count;
+  for (; begin < end && begin % 8 != 0; ++begin) {
+    mask[begin / 8] |= static_cast<std::uint8_t>(1U << begin % 8);
+  }
+  for (; begin + 8 <= end; begin += 8) mask[begin / 8] = 0xFF;
+  for (; begin < end; ++begin) mask[begin / 8] |= static_cast<std::uint8_t>(1U << begin % 8);
+}
+
 // The shard being written.
 struct OpenShard {
   TokenShard entry;
@@ -56,6 +78,22 @@ struct OpenShard {
   std::vector<std::uint8_t> mask;
 };
 
+// What stands there is deleted when the new directory takes its place.
+Status check_replaceable(const std::string& directory) {
+  if (!exists(directory)) return ok_status();
+  const Result<TokenManifest> manifest = read_token_manifest(directory);
+  if (!manifest.ok()) {
+    return make_error(ErrorCode::invalid_config,
+                      "{}: is there already and holds no tokens; name a new directory", directory);
+  }
+  COLLIE_TRY(const std::string foreign, foreign_entry(directory, *manifest));
+  if (foreign.empty()) return ok_status();
+  return make_error(ErrorCode::invalid_config,
+                    "{}: holds {}, which tokenize did not write and would delete; move it away or "
+                    "name a new directory",
+                    directory, quoted_name(foreign));
+}
+
 }  // namespace
 
 struct TokenWriter::State {
@@ -63,6 +101,13 @@ struct TokenWriter::State {
   TokenManifest manifest;
   std::int64_t shard_tokens = 0;
   std::optional<OpenShard> shard;
+
+  Status note_files_beside() {
+    COLLIE_TRY(manifest.beside, list_directory(directory.temporary_path()));
+    std::erase_if(manifest.beside,
+                  [](const std::string& name) { return name.starts_with("shard-"); });
+    return ok_status();
+  }
 
   Status open_shard() {
     if (manifest.shards.size() >= limits::token_shards_max) {
@@ -94,18 +139,20 @@ struct TokenWriter::State {
   }
 
   void put_tokens(const EncodedRecord& record) {
-    for (const std::int32_t id : record.ids) {
-      if (manifest.token_bytes == 2) {
-        shard->tokens.put(static_cast<std::uint16_t>(id));
-      } else {
-        shard->tokens.put(static_cast<std::uint32_t>(id));
-      }
+    if (manifest.token_bytes == 2) {
+      shard->tokens.put_all<std::uint16_t>(record.ids);
+    } else {
+      shard->tokens.put_all<std::uint32_t>(record.ids);
     }
   }
 
   void put_mask(const EncodedRecord& record) {
     const auto begin = static_cast<std::size_t>(shard->entry.tokens);
     shard->mask.resize((begin + record.ids.size() + 7) / 8);
+    if (record.labels + 1 == static_cast<std::int64_t>(record.ids.size())) {
+      set_bits(shard->mask, begin, record.ids.size());
+      return;
+    }
     for (std::size_t i = 0; i < record.ids.size(); ++i) {
       const bool learned = record.learned[i] || i == 0;  // the first is never predicted
       if (learned) shard->mask[(begin + i) / 8] |= static_cast<std::uint8_t>(1U << (begin + i) % 8);
@@ -122,10 +169,7 @@ Result<TokenWriter> TokenWriter::create(const std::string& directory, std::uint6
                                         std::int64_t vocabulary_size, std::int64_t shard_tokens) {
   COLLIE_CHECK(vocabulary_size >= 1 && shard_tokens >= 2, "a vocabulary of {}, shards of {} tokens",
                vocabulary_size, shard_tokens);
-  if (exists(directory) && !read_token_manifest(directory).ok()) {
-    return make_error(ErrorCode::invalid_config,
-                      "{}: is there already and holds no tokens; name a new directory", directory);
-  }
+  COLLIE_TRY_VOID(check_replaceable(directory));
   COLLIE_TRY(DirectoryWriter writer, DirectoryWriter::create(directory));
   TokenManifest manifest;
   manifest.tokenizer = tokenizer;
@@ -163,6 +207,13 @@ Status TokenWriter::add(const EncodedRecord& record, bool whole_file) {
   return shard.index.flush_when_full();
 }
 
+void TokenWriter::describe(const TextEncoder& encoder, bool with_chats) {
+  TokenManifest& manifest = state_->manifest;
+  manifest.vocabulary = encoder.vocabulary_fingerprint();
+  manifest.split = encoder.split_fingerprint();
+  if (with_chats) manifest.chat_template = encoder.chat_fingerprint();
+}
+
 const std::string& TokenWriter::temporary_path() const {
   return state_->directory.temporary_path();
 }
@@ -174,6 +225,8 @@ Result<TokenManifest> TokenWriter::commit() {
                       state.manifest.records);
   }
   COLLIE_TRY_VOID(state.close_shard());
+  COLLIE_TRY_VOID(state.note_files_beside());
+  COLLIE_TRY_VOID(check_replaceable(state.directory.path()));  // much later than when it began
   COLLIE_TRY_VOID(state.directory.write_file("manifest.json", to_json_text(state.manifest)));
   COLLIE_TRY_VOID(state.directory.commit());
   return state.manifest;

@@ -22,6 +22,7 @@ class BatchEncoder {
       : encoder_(encoder), options_(options), writer_(writer), pool_(options.threads, "tokenize") {}
 
   Status add(Record record, std::string_view where, bool whole_file) {
+    has_chats_ = has_chats_ || record.shape == RecordShape::chat;
     COLLIE_TRY(record, render_chat(std::move(record), encoder_.chat_template(), where));
     for (const TextSpan& span : record.spans) {
       waiting_bytes_ += static_cast<std::int64_t>(span.text.size());
@@ -49,7 +50,10 @@ class BatchEncoder {
     return ok_status();
   }
 
+  bool has_chats() const { return has_chats_; }
+
  private:
+  bool has_chats_ = false;
   const TextEncoder& encoder_;
   const TokenizeOptions& options_;
   TokenWriter& writer_;
@@ -78,6 +82,7 @@ Result<TokenManifest> tokenize_files(const std::vector<std::string>& files, cons
                                       return batch.add(std::move(record), where, whole_file);
                                     }));
   COLLIE_TRY_VOID(batch.flush());
+  writer.describe(encoder, batch.has_chats());
   if (options.finish) COLLIE_TRY_VOID(options.finish(writer.temporary_path()));
   return writer.commit();
 }

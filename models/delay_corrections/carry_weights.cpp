@@ -10,12 +10,16 @@ void update_alone(Stream& stream, Optimizer& optimizer, const OptimizerStep& ste
   run_alone(steps);
 }
 
+Shape shape_of_computes(const Parameters& parameters) {
+  return {parameters.frozen_shares().back().end};
+}
+
 void carry_weights(Stream& stream, Parameters& parameters, double factor, const Tensor& direction,
                    Tensor& out) {
   const auto by = static_cast<float>(factor);
   const std::int64_t trained = parameters.trainable_elements(), all = out.element_count();
   Tensor frozen = out.rows(trained, all);
-  kernels::cast(stream, parameters.values().rows(trained, all), frozen);
+  kernels::cast(stream, parameters.computes().rows(trained, all), frozen);
   const Tensor values = parameters.values().rows(0, trained);
   Tensor moving = out.rows(0, trained);
   if (out.dtype() == DType::f32) {

@@ -22,7 +22,8 @@ class Discrepancy : public DelayCorrection {
     movement_ = allocate_zeros(allocator, DType::f32, {parameters.trainable_elements()});
     if (!moves_back()) return;
     keep_ = std::pow(decay_over_delay, 1.0 / options.mismatch);
-    backward_ = allocate_zeros(allocator, parameters.compute_dtype(), parameters.values().shape());
+    backward_ =
+        allocate_zeros(allocator, parameters.compute_dtype(), shape_of_computes(parameters));
   }
 
   Tensor forward_weights(Stream&, Parameters&, const DelayPoint&) override { return {}; }

@@ -18,8 +18,8 @@ class NesterovLookAhead : public DelayCorrection {
         ranges_(decay_ranges(parameters)),
         parts_(element_parts(parameters)),
         moved_(allocate_zeros(allocator, DType::f32, {parameters.trainable_elements()})),
-        ahead_(allocate_zeros(allocator, parameters.compute_dtype(), parameters.values().shape())) {
-  }
+        ahead_(
+            allocate_zeros(allocator, parameters.compute_dtype(), shape_of_computes(parameters))) {}
 
   void begin_round() override { made_for_ = -1; }
 

@@ -19,7 +19,7 @@ class WeightPrediction : public DelayCorrection {
     for (Prediction* prediction : {&forward_, &backward_}) {
       if (prediction->horizon == 0 && !prediction->is_kept) continue;
       prediction->weights =
-          allocate_zeros(allocator, parameters.compute_dtype(), parameters.values().shape());
+          allocate_zeros(allocator, parameters.compute_dtype(), shape_of_computes(parameters));
     }
   }
 
@@ -67,14 +67,14 @@ class WeightPrediction : public DelayCorrection {
       kernels::cast(stream, parameters.computes(), prediction.weights);
       return;
     }
-    const Shape& shape = prediction.weights.shape();
+    const Shape shape{parameters.trainable_elements()};
     Tensor direction = stream.allocate(DType::f32, shape);
     // Before the first update there is no direction: the weights as they are.
     const double factor = at.updates_done > 0 ? -prediction.horizon * at.learning_rate : 0.0;
     if (at.updates_done > 0) {
       optimizer_.direction(stream, parameters, at.updates_done, direction);
     } else {
-      direction = parameters.values();
+      direction = parameters.values().rows(0, parameters.trainable_elements());
     }
     carry_weights(stream, parameters, factor, direction, prediction.weights);
   }

@@ -21,6 +21,9 @@ std::unique_ptr<DelayCorrection> make_nesterov_look_ahead(const OptimizerOptions
 void update_alone(Stream& stream, Optimizer& optimizer, const OptimizerStep& step,
                   Parameters& parameters);
 
+// Of Parameters::computes(), without ZeRO.
+Shape shape_of_computes(const Parameters& parameters);
+
 // Weights that differ from the latest, in the type that kernels read: out = w + factor * direction.
 void carry_weights(Stream& stream, Parameters& parameters, double factor, const Tensor& direction,
                    Tensor& out);

@@ -5,7 +5,7 @@ namespace collie {
 
 namespace {
 
-FactoredRule rule_for(const OptimizerOptions& options) {
+FactoredRule adalomo_rule_for(const OptimizerOptions& options) {
   return {.epsilon = *options.epsilon,
           .decay_rate = options.decay_rate,
           .clip_threshold = options.clip_threshold,
@@ -17,7 +17,7 @@ FactoredRule rule_for(const OptimizerOptions& options) {
 }  // namespace
 
 std::unique_ptr<Optimizer> make_adalomo(const OptimizerSetup& setup) {
-  return std::make_unique<FactoredOptimizer>(setup, rule_for(setup.options));
+  return std::make_unique<FactoredOptimizer>(setup, adalomo_rule_for(setup.options));
 }
 
 }  // namespace collie

@@ -15,8 +15,9 @@ namespace collie {
 Result<Tuning> read_adapter_config(const std::string& directory, const ModelTraits& traits);
 
 // Reads the parts of the trained parameters that this shard holds, and refreshes the compute copy.
-// The file must hold exactly the tensors of this tuning of this model. Runs a kernel: call it from
-// work submitted to the stream.
+// The file must hold exactly the tensors of this tuning of this model, and may hold copies of the
+// embedding and head that it adapts: the base model has been loaded before. Runs a kernel: call it
+// from work submitted to the stream.
 Status load_adapter(const std::string& directory, const Tuning& tuning, const ModelTraits& traits,
                     Parameters& parameters, Stream& stream);
 

@@ -60,10 +60,13 @@ bool has_pattern(const std::vector<std::string>& names) {
 Json target_modules(const Tuning& tuning, const ModelTraits& traits) {
   if (tuning.targets == std::vector<std::string>{"all-linear"}) return "all-linear";
   if (!tuning.targets.empty() && !has_pattern(tuning.targets)) return tuning.targets;
+  Tuning unfiltered = tuning;  // PEFT has keys of their own for what is left out
+  unfiltered.layers.clear();
+  unfiltered.exclude_modules.clear();
   std::vector<std::string> all, chosen;
-  for (const TunableModule& module : tunable_modules(traits)) {
+  for (const TunableModule& module : adaptable_modules(tuning, traits)) {
     all.push_back(module.path);
-    if (is_target(tuning, traits, module.path)) chosen.push_back(module.path);
+    if (is_target(unfiltered, traits, module.path)) chosen.push_back(module.path);
   }
   return short_or_whole(chosen, all);
 }
@@ -100,9 +103,13 @@ void add_lora(const Tuning& tuning, const ModelTraits& traits, Json& config) {
   config["use_rslora"] = tuning.rslora;
   config["use_dora"] = tuning.dora;
   config["bias"] = bias_text(tuning.biases);
-  config["init_lora_weights"] = true;
+  config["init_lora_weights"] = tuning.start == LoraStart::gaussian ? Json("gaussian") : Json(true);
   config["alpha_pattern"] = Json::object();
+  for (const auto& [name, value] : tuning.alpha_pattern) {
+    config["alpha_pattern"][name] = number(value);
+  }
   config["rank_pattern"] = Json::object();
+  for (const auto& [name, rank] : tuning.rank_pattern) config["rank_pattern"][name] = rank;
   config["fan_in_fan_out"] = traits.family == "gpt2";  // its files hold [in, out]
   config["target_modules"] = target_modules(tuning, traits);
 }
@@ -181,6 +188,8 @@ Json adapter_config_json(const Tuning& tuning, const ModelTraits& traits, const 
   config["base_model_name_or_path"] = base.empty() ? Json() : Json(base);
   config["inference_mode"] = true;
   config["modules_to_save"] = saved_modules(tuning, traits);
+  if (!tuning.layers.empty()) config["layers_to_transform"] = tuning.layers;
+  if (!tuning.exclude_modules.empty()) config["exclude_modules"] = tuning.exclude_modules;
   switch (tuning.method) {
     case TuningMethod::lora:
       add_lora(tuning, traits, config);

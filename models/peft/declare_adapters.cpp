@@ -40,8 +40,8 @@ void AdapterDeclarer::cut_like_rows(ParameterSpec& spec, const ParameterSpec& we
 }
 
 bool AdapterDeclarer::is_adapted(const ParameterSpec& weight) const {
-  return !weight.is_vector && weight.name.starts_with("layers.") &&
-         is_target(tuning_, traits_, module_path(weight));
+  const bool is_linear = weight.name.starts_with("layers.") || weight.name == "head";
+  return !weight.is_vector && is_linear && is_target(tuning_, traits_, adapted_path(weight));
 }
 
 namespace {
@@ -52,7 +52,7 @@ class Ia3Declarer : AdapterDeclarer {
 
   std::vector<ParameterSpec> declare(const std::vector<ParameterSpec>& base) {
     for (const ParameterSpec& weight : base) {
-      if (!is_adapted(weight)) continue;
+      if (!is_adapted(weight) || weight.name == "head") continue;
       const std::string path = module_path(weight);
       const std::string tensor = fmt::format("{}{}.ia3_l", adapter_file_prefix, path);
       if (!is_feedforward(tuning_, traits_, path)) {

@@ -30,16 +30,28 @@ class LoraAdapters {
   void add_backward_input(SegmentContext& context, const Tensor& dy_tm, Tensor& dx_tk) const;
   void backward_weight(SegmentContext& context, const Tensor& dy_tm, const Tensor& x_tk) const;
 
+  // The same on some rows of what dropped() made of the whole x; x itself where nothing is dropped.
+  bool drops(const SegmentContext& context) const;
+  Tensor dropped(SegmentContext& context, const Tensor& x_tk) const;
+  void add_forward_seen(SegmentContext& context, const Tensor& seen_tk, Tensor& y_tm) const;
+  // Sets or adds the gradient of what was seen; its mask is that of x.
+  void backward_seen(SegmentContext& context, const Tensor& dy_tm, Tensor& dseen_tk,
+                     bool accumulate) const;
+  void backward_weight_seen(SegmentContext& context, const Tensor& dy_tm, const Tensor& seen_tk,
+                            bool accumulate) const;
+  // dx += mask * dseen / (1 - dropout), of all rows.
+  void add_through_mask(SegmentContext& context, const Tensor& dseen_tk, Tensor& dx_tk) const;
+
  private:
   struct Part {
     int weight = -1, b = -1;
     std::int64_t column = 0;      // of the layer's output
     std::int64_t rank_begin = 0;  // of the joined A's rows
+    std::int64_t rank = 0;
+    float scale = 0.0F;
   };
-  Tensor narrow(SegmentContext& context, const Tensor& x_tk) const;
+  Tensor narrow(SegmentContext& context, const Tensor& seen_tk) const;
   Tensor narrow_gradient(SegmentContext& context, const Tensor& dy_tm) const;
-  Tensor dropped(SegmentContext& context, const Tensor& x_tk) const;
-  bool drops(const SegmentContext& context) const;
   kernels::DropoutPlace place(const SegmentContext& context) const;
 
   ShardModel model_;

@@ -1,34 +1,13 @@
 #include "models/peft/tuning.hpp"
 
 #include <algorithm>
-#include <cmath>
 
-#include "runtime/glob.hpp"
 #include "runtime/limits.hpp"
 #include "runtime/suggest.hpp"
 
 namespace collie {
 
 namespace {
-
-constexpr std::string_view all_linear = "all-linear";
-
-std::string_view without_ending(std::string_view tensor) {
-  for (const std::string_view ending : {".weight", ".bias"}) {
-    if (tensor.ends_with(ending)) return tensor.substr(0, tensor.size() - ending.size());
-  }
-  return tensor;
-}
-
-std::vector<std::string> default_targets(const Tuning& tuning, const ModelTraits& traits) {
-  if (tuning.method == TuningMethod::ia3) {
-    if (traits.family == "gpt2") return {"c_attn", "mlp.c_proj"};
-    if (traits.family.starts_with("qwen")) return {"q_proj", "v_proj", "down_proj"};
-    return {"k_proj", "v_proj", "down_proj"};
-  }
-  if (traits.family == "gpt2") return {"c_attn"};
-  return {"q_proj", "v_proj"};
-}
 
 // Last parts of the modules' paths, each once, in the decoder's order.
 std::vector<std::string> short_names(const std::vector<std::string>& paths) {
@@ -57,12 +36,70 @@ Status check_rank(const Tuning& tuning, const std::vector<TunableModule>& module
                   const ModelTraits& traits) {
   for (const TunableModule& module : modules) {
     if (!is_target(tuning, traits, module.path)) continue;
-    if (tuning.rank <= std::min(module.rows, module.cols)) continue;
+    const std::int64_t rank = tuning.rank_of(module.path);
+    if (rank <= std::min(module.rows, module.cols)) continue;
     return make_error(ErrorCode::invalid_config,
-                      "tuning.rank: {} is more than {} has ({} x {}): choose a smaller one",
-                      tuning.rank, module.path, module.rows, module.cols);
+                      "tuning.{}: {} is more than {} has ({} x {}): choose a smaller one",
+                      rank == tuning.rank ? "rank" : "rank_pattern", rank, module.path, module.rows,
+                      module.cols);
   }
   return ok_status();
+}
+
+// DoRA's magnitudes are of layers' rows alone.
+Status check_dora(const Tuning& tuning, const std::vector<TunableModule>& modules,
+                  const ModelTraits& traits) {
+  for (const TunableModule& module : modules) {
+    if (!tuning.dora || layer_of_module(module.path) >= 0) continue;
+    if (!is_target(tuning, traits, module.path)) continue;
+    return make_error(ErrorCode::invalid_config,
+                      "tuning.dora: is not supported on {}, only in layers: leave that out of "
+                      "tuning.targets",
+                      module.path);
+  }
+  return ok_status();
+}
+
+// The names of rank_pattern and alpha_pattern mean modules that are adapted.
+template <class Value>
+Status check_pattern(std::string_view key,
+                     const std::vector<std::pair<std::string, Value>>& pattern,
+                     const Tuning& tuning, const ModelTraits& traits,
+                     const std::vector<TunableModule>& modules) {
+  for (const auto& [name, _] : pattern) {
+    const bool found = std::ranges::any_of(modules, [&](const TunableModule& module) {
+      return matches_module(name, module.path) && is_target(tuning, traits, module.path);
+    });
+    if (found) continue;
+    return make_error(ErrorCode::invalid_config, "tuning.{}: {} means no module that is adapted",
+                      key, quoted_name(name));
+  }
+  return ok_status();
+}
+
+Status check_lora(const Tuning& tuning, const std::vector<TunableModule>& modules,
+                  const ModelTraits& traits) {
+  COLLIE_TRY_VOID(check_rank(tuning, modules, traits));
+  COLLIE_TRY_VOID(check_dora(tuning, modules, traits));
+  COLLIE_TRY_VOID(check_pattern("rank_pattern", tuning.rank_pattern, tuning, traits, modules));
+  return check_pattern("alpha_pattern", tuning.alpha_pattern, tuning, traits, modules);
+}
+
+Status check_layers(const Tuning& tuning, const std::vector<TunableModule>& modules,
+                    const ModelTraits& traits) {
+  for (const std::int64_t layer : tuning.layers) {
+    if (0 <= layer && layer < traits.layer_count) continue;
+    return make_error(ErrorCode::invalid_config, "tuning.layers: {} must be from 0 to {}", layer,
+                      traits.layer_count - 1);
+  }
+  const bool has_targets =
+      tuning.method == TuningMethod::lora || tuning.method == TuningMethod::ia3;
+  const bool adapts = std::ranges::any_of(
+      modules, [&](const TunableModule& module) { return is_target(tuning, traits, module.path); });
+  if (!has_targets || adapts) return ok_status();
+  return make_error(ErrorCode::invalid_config,
+                    "tuning.targets: nothing is left to adapt after tuning.layers, exclude_modules "
+                    "and modules_to_save");
 }
 
 // A product of several modules has one input.
@@ -94,14 +131,15 @@ Status check_virtual_tokens(const Tuning& tuning, const ModelTraits& traits) {
   if (has_net == (tuning.projection_size > 0)) return ok_status();
   return make_error(ErrorCode::invalid_config, "tuning.projection_size: {}",
                     has_net ? "must be 1 or more for p_tuning: it is the width of its net"
-                            : "must be 0: only p_tuning has a net");
+                            : "must be 0: only p_tuning has a net; prefix trains the table that "
+                              "PEFT saves of one");
 }
 
 Status check_method(const Tuning& tuning, const std::vector<TunableModule>& modules,
                     const ModelTraits& traits) {
   switch (tuning.method) {
     case TuningMethod::lora:
-      return check_rank(tuning, modules, traits);
+      return check_lora(tuning, modules, traits);
     case TuningMethod::ia3:
       return check_feedforward(tuning, modules, traits);
     case TuningMethod::prefix:
@@ -129,40 +167,10 @@ std::vector<ParameterSpec> whole_model(const ModelTraits& traits) {
 
 }  // namespace
 
-double Tuning::lora_scale() const {
-  const auto divisor = static_cast<double>(rank);
-  return alpha / (rslora ? std::sqrt(divisor) : divisor);
-}
-
 std::int64_t Tuning::tokens_before() const {
   const bool has = method == TuningMethod::prefix || method == TuningMethod::prompt ||
                    method == TuningMethod::p_tuning;
   return has ? virtual_tokens : 0;
-}
-
-std::string module_path(const ParameterSpec& spec) {
-  return std::string(without_ending(spec.hf.tensor));
-}
-
-bool matches_module(std::string_view target, std::string_view path) {
-  if (target == all_linear) return path != "lm_head";
-  return matches_glob(target, path) || matches_glob(fmt::format("*.{}", target), path);
-}
-
-bool saves_module(std::string_view target, std::string_view path) {
-  return matches_glob(fmt::format("*{}", target), path);
-}
-
-bool is_target(const Tuning& tuning, const ModelTraits& traits, std::string_view path) {
-  const auto means = [&](const std::string& target) { return matches_module(target, path); };
-  if (!tuning.targets.empty()) return std::ranges::any_of(tuning.targets, means);
-  return std::ranges::any_of(default_targets(tuning, traits), means);
-}
-
-bool is_feedforward(const Tuning& tuning, const ModelTraits& traits, std::string_view path) {
-  const auto means = [&](const std::string& target) { return matches_module(target, path); };
-  if (!tuning.feedforward.empty()) return std::ranges::any_of(tuning.feedforward, means);
-  return matches_module(traits.family == "gpt2" ? "mlp.c_proj" : "down_proj", path);
 }
 
 std::vector<TunableModule> tunable_modules(const ModelTraits& traits) {
@@ -178,19 +186,19 @@ std::vector<TunableModule> tunable_modules(const ModelTraits& traits) {
   return modules;
 }
 
-Status check_training(const Tuning& tuning) {
-  if (tuning.method != TuningMethod::lora || !tuning.dora || tuning.dropout == 0.0) {
-    return ok_status();
+std::vector<TunableModule> adaptable_modules(const Tuning& tuning, const ModelTraits& traits) {
+  std::vector<TunableModule> modules = tunable_modules(traits);
+  if (tuning.method != TuningMethod::lora) return modules;
+  for (const ParameterSpec& spec : whole_model(traits)) {
+    if (spec.name != "embedding" && spec.name != "head") continue;
+    modules.push_back({adapted_path(spec), {spec.name}, spec.rows, spec.cols});
   }
-  return make_error(ErrorCode::invalid_config,
-                    "tuning.dropout: {} with dora is not supported in training: set it, or an "
-                    "adapter's lora_dropout, to 0",
-                    tuning.dropout);
+  return modules;
 }
 
 Status check_tuning(const Tuning& tuning, const ModelTraits& traits) {
   if (tuning.is_full()) return ok_status();
-  const std::vector<TunableModule> modules = tunable_modules(traits);
+  const std::vector<TunableModule> modules = adaptable_modules(tuning, traits);
   std::vector<std::string> linear, all;
   for (const TunableModule& module : modules) linear.push_back(module.path);
   for (const ParameterSpec& spec : whole_model(traits)) {
@@ -199,12 +207,15 @@ Status check_tuning(const Tuning& tuning, const ModelTraits& traits) {
   }
   COLLIE_TRY_VOID(
       check_targets("targets", tuning.targets, linear, short_names(linear), matches_module));
+  COLLIE_TRY_VOID(check_targets("exclude_modules", tuning.exclude_modules, linear,
+                                short_names(linear), matches_module));
   if (tuning.feedforward != std::vector{std::string(no_modules)}) {
     COLLIE_TRY_VOID(check_targets("feedforward", tuning.feedforward, linear, short_names(linear),
                                   matches_module));
   }
   COLLIE_TRY_VOID(check_targets("modules_to_save", tuning.modules_to_save, all, short_names(all),
                                 saves_module));
+  COLLIE_TRY_VOID(check_layers(tuning, modules, traits));
   return check_method(tuning, modules, traits);
 }
 

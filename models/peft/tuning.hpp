@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "models/parameters.hpp"
@@ -15,6 +16,7 @@ namespace collie {
 
 enum class TuningMethod { full, lora, ia3, prefix, prompt, p_tuning, houlsby };
 enum class TunedBiases { none, all, lora_only };
+enum class LoraStart { kaiming, gaussian };  // variance of A: 1 / (3 inputs), or 1 / rank^2
 
 struct Tuning {
   TuningMethod method = TuningMethod::full;
@@ -22,11 +24,17 @@ struct Tuning {
   // any characters, or "all-linear"); empty: the method's usual ones.
   std::vector<std::string> targets;
   std::vector<std::string> modules_to_save;  // trained whole: names as for targets
+  std::vector<std::string> exclude_modules;  // not adapted whatever the targets say
+  std::vector<std::int64_t> layers;          // empty: all; else the embedding and the head neither
   std::uint64_t seed = 0;                    // of dropout
 
   // lora (Hu et al. 2021): W + scale * B A. dora: Liu et al. 2024. rslora: Kalajdzievski 2023.
   std::int64_t rank = 8;
   double alpha = 16.0;
+  // Where a module has another rank or alpha: names as for targets, the first that fits counts.
+  std::vector<std::pair<std::string, std::int64_t>> rank_pattern;
+  std::vector<std::pair<std::string, double>> alpha_pattern;
+  LoraStart start = LoraStart::kaiming;
   double dropout = 0.0;
   bool rslora = false;
   bool dora = false;
@@ -44,7 +52,9 @@ struct Tuning {
   std::int64_t bottleneck = 64;
 
   bool is_full() const { return method == TuningMethod::full; }
-  double lora_scale() const;  // alpha / rank, or alpha / sqrt(rank)
+  // lora: of the module with this path. scale: alpha / rank, or alpha / sqrt(rank).
+  std::int64_t rank_of(std::string_view path) const;
+  double scale_of(std::string_view path) const;
   // Tokens of its own that stand before every document: 0 for methods without.
   std::int64_t tokens_before() const;
 };
@@ -61,12 +71,20 @@ struct TunableModule {
   std::vector<std::string> weights;  // canonical names
   std::int64_t rows = 0, cols = 0;   // of the whole
 };
-// All of the model, in the decoder's order. Pure.
+// All of the layers, in the decoder's order. Pure.
 std::vector<TunableModule> tunable_modules(const ModelTraits& traits);
+// Those the method can adapt: lora's are also the embedding and the head, behind them.
+std::vector<TunableModule> adaptable_modules(const Tuning& tuning, const ModelTraits& traits);
+// The number in "model.layers.3.mlp.up_proj"; -1 for what is of no layer.
+std::int64_t layer_of_module(std::string_view path);
 
 // The path of the module a parameter belongs to.
 std::string module_path(const ParameterSpec& spec);
-// Whether a target, or the tuning's targets, mean the module with this path.
+// The same, but "lm_head" for the head of a model with tied embeddings: an adapter of it is its
+// own.
+std::string adapted_path(const ParameterSpec& weight);
+// Whether a target, or the tuning's targets, mean the module with this path. Patterns mean modules
+// of layers alone; the embedding and the head are meant by name.
 bool matches_module(std::string_view target, std::string_view path);
 // modules_to_save is read as PEFT reads it: any ending of the path ("norm" means input_layernorm
 // too), and * for any characters.
@@ -79,9 +97,6 @@ bool is_feedforward(const Tuning& tuning, const ModelTraits& traits, std::string
 // Refuses what cannot be: unknown targets (the known ones are listed), a rank above the matrix, ...
 // Messages name the key, below "tuning.".
 Status check_tuning(const Tuning& tuning, const ModelTraits& traits);
-// Refuses what can be used but not trained: DoRA with dropout.
-Status check_training(const Tuning& tuning);
-
 // Freezes what is not trained and appends the adapters' parameters of this slice. tuning has been
 // checked. Pure.
 void declare_tuning(const Tuning& tuning, const ModelTraits& traits, const StageSlice& slice,

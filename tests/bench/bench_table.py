@@ -12,6 +12,9 @@ import pathlib
 import platform
 import sys
 
+import optimizer_table
+import tuning_table
+
 MIB = 2**20
 LLMC = "llm.c"
 
@@ -182,6 +185,8 @@ def print_tables(lines):
     print_pipeline(trained)
     print_handover(lines)
     print_tokenizers(lines)
+    optimizer_table.print_optimizers(lines, table)
+    tuning_table.print_tuning(lines, table)
 
 
 def read_lines(path):

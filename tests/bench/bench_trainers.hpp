@@ -11,6 +11,7 @@
 #include "actors/world.hpp"
 #include "kernels/elementwise.hpp"
 #include "models/partition.hpp"
+#include "models/peft/tuning.hpp"
 #include "runtime/check.hpp"
 #include "tests/bench/bench_models.hpp"
 
@@ -21,7 +22,8 @@ struct TrainOptions {
   DType dtype = DType::f32;
   int threads = 1;  // of each stage's stream
   int stages = 1;
-  int micro_batches = 1;  // of a step
+  int micro_batches = 1;                 // of a step
+  std::shared_ptr<const Tuning> tuning;  // null: the whole model is trained
 };
 
 inline constexpr double learning_rate = 3e-4;
@@ -87,6 +89,13 @@ class ActorTrainer {
     request.clip_norm = clip_norm;
     return require(world_->round(request)).loss;
   }
+  // The same batches without gradients.
+  double evaluate() {
+    RoundRequest request;
+    request.mode = Mode::evaluate;
+    request.micro_batches = options_.micro_batches;
+    return require(world_->round(request)).loss;
+  }
   Stream& stream(int stage = 0) { return executors_[static_cast<std::size_t>(stage)]->stream(); }
   std::size_t pool_peak_bytes() const {
     std::size_t sum = 0;
@@ -101,6 +110,7 @@ class ActorTrainer {
     options.self.stage = stage;
     options.slice = slice;
     options.stage.compute_dtype = options_.dtype;
+    options.stage.tuning = options_.tuning;
     options.stream.threads = options_.threads;
     options.optimizer = adamw_options();
     executors_.push_back(require(ModelExecutor::create(options_.model.traits, std::move(options))));
@@ -133,7 +143,9 @@ class LoopTrainer {
         require(partition_model(options.model.traits, options.stages, options.model.sequence));
     StageOptions stage;
     stage.compute_dtype = options.dtype;
+    stage.tuning = options.tuning;
     states_.resize(slices.size());
+    seconds_.resize(slices.size());
     for (const StageSlice& slice : slices) {
       models_.push_back(require(StageModel::create(options.model.traits, slice, stage, stream)));
       Parameters& parameters = models_.back()->parameters();
@@ -150,6 +162,20 @@ class LoopTrainer {
     stream_.submit([&] { loss = run_step(); });
     stream_.synchronize();
     return loss;
+  }
+  // The forward half of a step alone, with all that a backward would need.
+  double forward() {
+    double loss_sum = 0.0, tokens = 0.0;
+    stream_.submit([&] {
+      for (const MicroBatch& batch : batches_) {
+        for (auto& model : models_) model->begin_step();
+        loss_sum += forward_micro_batch(batch);
+        tokens += static_cast<double>(batch.valid_tokens);
+      }
+      for (MicroBatchState& state : states_) state.saved.clear();
+    });
+    stream_.synchronize();
+    return loss_sum / tokens;
   }
   // Of the last step, means over its micro-batches.
   const std::vector<StageSeconds>& stage_seconds() const { return seconds_; }
@@ -171,7 +197,7 @@ class LoopTrainer {
     return loss_sum / tokens;
   }
 
-  double run_micro_batch(const MicroBatch& batch) {
+  double forward_micro_batch(const MicroBatch& batch) {
     Tensor passed;
     for (std::size_t i = 0; i < models_.size(); ++i) {
       const double begin = now_s();
@@ -182,6 +208,12 @@ class LoopTrainer {
       passed = std::exchange(states_[i].output_td, Tensor());
       seconds_[i].forward += now_s() - begin;
     }
+    return states_.back().loss_sum;
+  }
+
+  double run_micro_batch(const MicroBatch& batch) {
+    const double loss_sum = forward_micro_batch(batch);
+    Tensor passed;
     for (std::size_t i = models_.size(); i-- > 0;) {
       const double begin = now_s();
       states_[i].output_gradient = std::exchange(passed, Tensor());
@@ -190,14 +222,14 @@ class LoopTrainer {
       passed = std::exchange(states_[i].input_gradient, Tensor());
       seconds_[i].backward += now_s() - begin;
     }
-    return states_.back().loss_sum;
+    return loss_sum;
   }
 
   double squares_of(StageModel& model) {
     const Parameters& parameters = model.parameters();
     double squares = 0.0;
     for (int index = 0; index < parameters.count(); ++index) {
-      if (parameters.is_alias(index)) continue;
+      if (parameters.is_alias(index) || !parameters.is_trainable(index)) continue;
       squares += kernels::sum_of_squares(stream_, parameters.gradient(index));
     }
     return squares;

@@ -1,28 +1,14 @@
 // What it takes a stage actor to choose an action: nanoseconds, best of five, one thread.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdlib>
-#include <limits>
 
 #include "actors/protocol/program_cursor.hpp"
 #include "actors/schedule/generators.hpp"
+#include "tests/bench/best_of.hpp"
 
 namespace collie::bench {
 namespace {
-
-template <class Work>
-double best_of_five_s(Work&& work) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 5; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    best = std::min(best, elapsed.count());
-  }
-  return best;
-}
 
 // One rank's cursor in the middle of a pipeline whose messages have all come: nanoseconds for
 // startable() and started() of each action.

@@ -153,7 +153,8 @@ class BlockedCrossEntropy(torch.autograd.Function):
     def backward(ctx, scale):
         x, weight, gradient = ctx.saved_tensors
         scale = scale.to(x.dtype)
-        return gradient.mm(weight) * scale, gradient.t().mm(x * scale), None
+        dweight = gradient.t().mm(x * scale) if ctx.needs_input_grad[1] else None
+        return gradient.mm(weight) * scale, dweight, None
 
 
 def head_loss(kind, x, weight, labels):

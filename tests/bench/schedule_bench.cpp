@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <limits>
 
 #include "actors/schedule/action_index.hpp"
 #include "actors/schedule/event_graph.hpp"
@@ -17,21 +16,10 @@
 #include "actors/schedule/lowering.hpp"
 #include "actors/schedule/simulate.hpp"
 #include "actors/schedule/validate.hpp"
+#include "tests/bench/best_of.hpp"
 
 namespace collie::bench {
 namespace {
-
-template <class Work>
-double best_of_five_s(Work&& work) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < 5; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    best = std::min(best, elapsed.count());
-  }
-  return best;
-}
 
 void report(std::string_view what, std::size_t actions, double seconds) {
   fmt::print("    {:<16}{:>10.1f} ms{:>14.2f} M actions/s\n", what, seconds * 1e3,

@@ -11,8 +11,8 @@ tokenizer_bench wrote into DIR are compared with the peer's; the exit code is 1 
 
 import os
 
-os.environ["RAYON_NUM_THREADS"] = "1"
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("RAYON_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import argparse
 import array

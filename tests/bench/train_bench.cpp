@@ -1,16 +1,20 @@
 // Speed and memory of a training step, as JSON lines with the fields of peer_torch.py.
 //   train_bench [--model llama_23m|llama_12m|gpt2_124m] [--dtype float32|bfloat16] [--threads N]
-//               [--mode loop|actors|compare|pp2] [--steps N] [--warmup N]
+//               [--mode loop|actors|compare|pp2|lora|evaluate] [--steps N] [--warmup N]
+//               [--targets attention|all] [--micro-batches N]
 //   loop     the stage's kernels called in a plain loop on one stream
 //   actors   the same as an actor, as a run does it
 //   compare  both in turn on the same stream; cost_ratio is actors over loop
 //   pp2      two stages as actors, each with N threads; of_bound is the share of the speed that the
 //            schedule allows with the costs of its stages, which are measured one after the other
+//   lora     as actors, but rank 8 beside q, k and v, or beside every linear layer, is trained
+//   alone evaluate a round of evaluation over --micro-batches as actors, in turn with the forward
+//   half of
+//            training in a plain loop; speed_ratio is evaluation's tokens/s over that half's
 #include <fmt/format.h>
 
 #include <charconv>
 #include <cstdio>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,17 +23,18 @@
 #include "actors/plan.hpp"
 #include "actors/schedule/generators.hpp"
 #include "actors/schedule/simulate.hpp"
-#include "kernels/peak.hpp"
 #include "models/flops.hpp"
+#include "tests/bench/bench_measure.hpp"
 #include "tests/bench/bench_trainers.hpp"
 
 namespace collie::bench {
 namespace {
 
 struct Arguments {
-  std::map<std::string, std::string> values{{"model", "llama_23m"}, {"dtype", "float32"},
-                                            {"threads", "1"},       {"mode", "actors"},
-                                            {"steps", "10"},        {"warmup", "3"}};
+  std::map<std::string, std::string> values{{"model", "llama_23m"},   {"dtype", "float32"},
+                                            {"threads", "1"},         {"mode", "actors"},
+                                            {"steps", "10"},          {"warmup", "3"},
+                                            {"targets", "attention"}, {"micro-batches", "1"}};
   const std::string& text(const std::string& key) const { return values.at(key); }
   int number(const std::string& key) const {
     const std::string& value = values.at(key);
@@ -38,30 +43,6 @@ struct Arguments {
     return error == std::errc() && end == value.data() + value.size() ? parsed : 0;
   }
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-// Of all threads at once, since cores that share power may be slower together.
-double peak_flops(Stream& stream, DType dtype) {
-  double best = 0.0;
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    std::vector<double> lanes(static_cast<std::size_t>(stream.threads()));
-    stream.submit([&] {
-      stream.parallel_for(stream.threads(), [&](std::int64_t index, int) {
-        lanes[static_cast<std::size_t>(index)] = kernels::measure_peak_flops(dtype);
-      });
-    });
-    stream.synchronize();
-    double sum = 0.0;
-    for (const double lane : lanes) sum += lane;
-    best = std::max(best, sum);
-  }
-  return best;
-}
 
 // What plan says of the same run; it says it without touching memory.
 std::size_t planned_peak_bytes(const TrainOptions& options) {
@@ -78,24 +59,9 @@ std::size_t planned_peak_bytes(const TrainOptions& options) {
   setup.schedule = require(
       make_schedule("1f1b", {.ranks = options.stages, .micro_batches = options.micro_batches}));
   setup.threads = options.threads;
+  setup.tuning = options.tuning;
   return require(make_plan(config, setup)).total_bytes;
 }
-
-struct Timed {
-  std::vector<double> seconds;
-  double first_loss = 0.0;
-  double loss = 0.0;
-  std::size_t pool_peak_bytes = 0;
-  std::int64_t peak_rss = 0;
-  std::int64_t steady_peak_rss = 0;
-
-  void run(const std::function<double()>& step, bool counts) {
-    const double begin = now_s();
-    loss = step();
-    if (counts) seconds.push_back(now_s() - begin);
-    if (first_loss == 0.0) first_loss = loss;
-  }
-};
 
 class Bench {
  public:
@@ -119,6 +85,39 @@ class Bench {
     timed.pool_peak_bytes = trainer.pool_peak_bytes();
     const double peak = peak_flops(trainer.stream(), options_.dtype);
     print("actors", timed, peak, {{"planned_peak_bytes", planned_peak_bytes(options_)}});
+  }
+
+  void lora() {
+    options_.tuning = lora_of(arguments_.text("targets") == "all");
+    ActorTrainer trainer(options_);
+    Timed timed = measure([&] { return trainer.step(); });
+    timed.pool_peak_bytes = trainer.pool_peak_bytes();
+    print("lora", timed, peak_flops(trainer.stream(), options_.dtype),
+          {{"targets", arguments_.text("targets")},
+           {"planned_peak_bytes", planned_peak_bytes(options_)}});
+  }
+
+  // In turn, as compare does.
+  void evaluate() {
+    ActorTrainer actors(options_);
+    LoopTrainer loop(options_, actors.stream());
+    Timed evaluations, forwards;
+    std::vector<double> ratios;
+    for (int step = -warmup_; step < steps_; ++step) {
+      for (int turn = 0; turn < 2; ++turn) {
+        if ((turn + step) % 2 == 0) {
+          evaluations.run([&] { return actors.evaluate(); }, step >= 0);
+        } else {
+          forwards.run([&] { return loop.forward(); }, step >= 0);
+        }
+      }
+      if (step >= 0) ratios.push_back(forwards.seconds.back() / evaluations.seconds.back());
+    }
+    Json extra{{"micro_batches", options_.micro_batches},
+               {"forward_step_ms_median", 1e3 * median(forwards.seconds)},
+               {"speed_ratio", median(ratios)},
+               {"loss_is_equal", evaluations.loss == forwards.loss}};
+    print("evaluate", evaluations, peak_flops(actors.stream(), options_.dtype), extra);
   }
 
   // In turn, so that both see the same machine; the first of a pair changes from pair to pair.
@@ -171,6 +170,13 @@ class Bench {
   }
 
  private:
+  static std::shared_ptr<const Tuning> lora_of(bool all_linear) {
+    Tuning tuning;
+    tuning.method = TuningMethod::lora;
+    if (all_linear) tuning.targets = {"all-linear"};
+    return std::make_shared<const Tuning>(std::move(tuning));
+  }
+
   static double bound_seconds(const Schedule& schedule, const std::vector<StageSeconds>& stages) {
     CostModel costs;
     double finish = 0.0;
@@ -241,7 +247,7 @@ Result<Arguments> parse(int argc, char** argv) {
     }
     arguments.values[std::string(key.substr(2))] = argv[i + 1];
   }
-  for (const char* key : {"threads", "steps", "warmup"}) {
+  for (const char* key : {"threads", "steps", "warmup", "micro-batches"}) {
     if (arguments.number(key) < 1 || arguments.number(key) > 10000) {
       return make_error(ErrorCode::invalid_config, "--{} is a number from 1 to 10000", key);
     }
@@ -259,13 +265,19 @@ Status run(int argc, char** argv) {
   }
   options.dtype = dtype == "float32" ? DType::f32 : DType::bf16;
   options.threads = arguments.number("threads");
-  const std::map<std::string, void (Bench::*)()> modes{{"loop", &Bench::loop},
-                                                       {"actors", &Bench::actors},
-                                                       {"compare", &Bench::compare},
-                                                       {"pp2", &Bench::pp2}};
+  options.micro_batches = arguments.number("micro-batches");
+  if (options.model.rows % options.micro_batches != 0) {
+    return make_error(ErrorCode::invalid_config,
+                      "--micro-batches divides {} rows, which {} does not", options.model.rows,
+                      options.micro_batches);
+  }
+  const std::map<std::string, void (Bench::*)()> modes{
+      {"loop", &Bench::loop}, {"actors", &Bench::actors}, {"compare", &Bench::compare},
+      {"pp2", &Bench::pp2},   {"lora", &Bench::lora},     {"evaluate", &Bench::evaluate}};
   const auto mode = modes.find(arguments.text("mode"));
   if (mode == modes.end()) {
-    return make_error(ErrorCode::invalid_config, "--mode is loop, actors, compare or pp2, not {}",
+    return make_error(ErrorCode::invalid_config,
+                      "--mode is loop, actors, compare, pp2, lora or evaluate, not {}",
                       arguments.text("mode"));
   }
   Bench bench(arguments, std::move(options));

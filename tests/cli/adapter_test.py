@@ -38,8 +38,10 @@ class Adapter(CliTest):
         both = ["--adapter", f"a={one}", "--adapter", f"b={two}"]
         self.assertEqual(self.succeed("generate", base, *said, *both, "--use", "a"), with_one)
         self.assertEqual(self.succeed("generate", base, *said, *both, "--use", "b"), with_two)
-        self.assertIn("--use", self.refuse("generate", base, *said, *both))
-        self.assertIn("did you mean", self.refuse("generate", base, *said, *both, "--use", "aa"))
+        self.assertIn("--use: say which of the adapters: a, b",
+                      self.refuse("generate", base, *said, *both))
+        self.assertIn("there are a, b; did you mean",
+                      self.refuse("generate", base, *said, *both, "--use", "aa"))
 
         self.succeed("adapter", "merge", base, one, "--out", "merged")
         self.assertEqual(self.succeed("generate", "merged", *said), with_one)
@@ -54,6 +56,65 @@ class Adapter(CliTest):
         own = self.tiny("model.fresh=null", "model.path=first/model",
                         "model.tokenizer_vocab_size=0")
         self.assertIn("its own model", self.refuse(*own, "--output", "./first/"))
+
+    def test_an_adapter_of_another_model_is_refused(self):
+        validation = "data.validation_fraction=0.1"
+        self.train("one", validation)
+        self.train("two", validation, "train.seed=5")  # other weights, the same shape
+        base, adapter = "two/base", "one/adapter"
+        merge = ["adapter", "merge", base, adapter, "--out", "merged"]
+        uses = (["generate", base, "--prompt", "The", "--adapter", adapter], merge,
+                [*self.tiny(validation, verb="evaluate"), "--model", base, "--adapter", adapter],
+                [*self.tiny(validation, "model.fresh=null", f"model.path={base}",
+                            "model.tokenizer_vocab_size=0", f"tuning.adapter={adapter}"),
+                 "--output", "next"])
+        for arguments in uses:
+            line = self.refuse(*arguments)
+            self.assertIn("one/base", line)
+            self.assertIn("other weights", line)
+            self.assertIn("collie_base.json", line)
+        self.assertFalse((self.root / "merged").exists())
+        # The right base in another type and place is no other model.
+        self.succeed("adapter", "merge", "one/base", adapter, "--out", "whole")
+        os.rename(self.root / "one/base", self.root / "moved")
+        self.succeed("generate", "moved", "--prompt", "The", "--adapter", adapter)
+        # Without our file there is only the name that PEFT writes: a word of doubt.
+        os.rename(self.root / adapter / "collie_base.json", self.root / "aside.json")
+        done = self.run_program("generate", base, "--prompt", "The", "--adapter", "two/adapter")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        os.rename(self.root / "moved", self.root / "one/base")
+        for arguments in uses[:3]:
+            done = self.run_program(*arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stderr, r"^warning: one/adapter: .*'one/base', whose weights are "
+                                          r"not those of two/base\n$")
+
+    def test_adapters_and_tuned_runs_are_inspected(self):
+        self.train("run", "tuning.save_merged=true")
+        run = self.succeed("inspect", "run")
+        for label, name in (("adapter", "adapter"), ("base", "base"), ("merged model", "model")):
+            self.assertRegex(run, rf"(?m)^{label} +run/{name}$")
+        adapter = self.succeed("inspect", "run/adapter", "--tensors")
+        for expected in ("LORA", "run/base", r"(?m)^r +4$", "all-linear", "lora_A", r"\(8192\)"):
+            self.assertRegex(adapter, expected)
+        os.remove(self.root / "run/adapter/adapter_model.safetensors")
+        self.assertIn("adapter_model", self.refuse("inspect", "run/adapter"))
+
+    def test_what_is_no_model_or_cannot_merge_is_named(self):
+        self.train("run")
+        for arguments in (["generate", "run/adapter", "--prompt", "The"],
+                          ["adapter", "merge", "run/adapter", "run/adapter", "--out", "x"],
+                          [*self.tiny("data.validation_fraction=0.1", verb="evaluate"), "--model",
+                           "run/adapter"]):
+            self.assertIn("run/adapter: is an adapter, not a model", self.refuse(*arguments))
+        line = self.refuse(*self.tiny("data.validation_fraction=0.1", "output.directory=run",
+                                      verb="evaluate"))
+        self.assertIn("--adapter", line)
+        self.succeed(*self.tiny("tuning.method=prefix", "tuning.virtual_tokens=2",
+                                "train.max_steps=1"), "--output", "prefix", "--quiet")
+        line = self.refuse("adapter", "merge", "prefix/base", "prefix/adapter", "--out", "x")
+        for word in ("prefix/adapter", "prefix tuning", "only lora and ia3"):
+            self.assertIn(word, line)
 
     def test_evaluation_beside_a_model(self):
         end = self.train("run", "data.validation_fraction=0.1")

@@ -67,7 +67,7 @@ class Tokenize(CliTest):
         self.assertIn("prose", self.refuse(*self.tiny(
             f"data.train={sources.replace('b.txt', 'c.txt')[:-1]}"
             ', {"path": "b.txt", "name": "prose"}]')))
-        self.assertIn("{path, weight, name}",
+        self.assertIn("data.train[0].weight",
                       self.refuse(*self.tiny('data.train=[{"path": "a", "weight": 0}]')))
 
     def test_what_cannot_be_used(self):
@@ -93,6 +93,56 @@ class Tokenize(CliTest):
         self.assertIn("none.txt", self.refuse(
             *self.tiny("data.train=none.txt", verb="tokenize"), "--output", "x"))
         self.assertFalse((self.root / "x").exists())
+
+    def test_what_tokenize_did_not_write_is_not_deleted(self):
+        self.tokenize()
+        self.tokenize()  # its own files it replaces
+        for name in ("notes.txt", "shard-00007.tokens"):
+            (self.root / "tokens" / name).write_text("mine")
+            line = self.refuse(*self.tiny(verb="tokenize"), "--output", "tokens")
+            self.assertIn(name, line)
+            self.assertEqual((self.root / "tokens" / name).read_text(), "mine")
+            self.assertIn(name, self.succeed("inspect", "tokens"))
+            (self.root / "tokens" / name).unlink()
+        self.tokenize()
+        self.assertEqual(os.listdir(self.root).count("tokens"), 1)
+
+    def test_tokens_are_inspected(self):
+        self.tokenize()
+        said = self.succeed("inspect", "tokens")
+        self.assertRegex(said, r"documents +1 of 1 records")
+        self.assertIn("all hashes are right", said)
+        self.assertRegex(said, r"tokenizer +300 tokens")
+        shard = self.root / "tokens/shard-00000.tokens"
+        whole = shard.read_bytes()
+        shard.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        self.assertIn("its hash", self.refuse("inspect", "tokens"))
+        self.assertIn("not checked", self.succeed("inspect", "tokens", "--no-verify"))
+
+    def test_chats_are_bound_to_their_template(self):
+        chats = [{"messages": [{"role": "user", "content": f"Say {word}."},
+                               {"role": "assistant", "content": word}]}
+                 for word in ("cat", "dog", "ship")] * 20
+        (self.root / "chats.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+        for name, mark in (("a.jinja", "#"), ("b.jinja", "%")):
+            (self.root / name).write_text(
+                "{% for m in messages %}" + mark + "{{ m.role }}: {{ m.content }}\n{% endfor %}")
+        self.tokenize(output="learned")
+        for output, template in (("chats", "a.jinja"), ("plain", "plain")):
+            self.succeed("tokenize", "chats.jsonl", "--tokenizer", "learned", "--output", output,
+                         "--set", f"data.chat_template={template}")
+        tokenizer = ("model.tokenizer=learned", "model.tokenizer_vocab_size=0", "train.max_steps=1")
+
+        def run(data, template):
+            return self.tiny(f"data.train={data}", f"data.chat_template={template}", *tokenizer)
+        self.succeed(*run("chats", "a.jinja"), "--quiet")
+        for data, template, word in (("chats", "b.jinja", "b.jinja"), ("chats", "plain", "plain"),
+                                     ("plain", "a.jinja", "plain form")):
+            line = self.refuse(*run(data, template))
+            self.assertIn("data.chat_template", line)
+            self.assertIn(word, line)
+        self.tokenize(output="prose")  # no chats: any template will do
+        self.succeed(*run("prose", "b.jinja"), "--quiet")
 
 
 if __name__ == "__main__":

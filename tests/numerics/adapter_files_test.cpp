@@ -81,7 +81,7 @@ struct Loaded {
 Json in_order(const Json& value) {
   if (!value.is_array()) return value;
   std::set<std::string> names;
-  for (const Json& name : value) names.insert(name.get<std::string>());
+  for (const Json& name : value) names.insert(name.dump());
   return Json(names);
 }
 
@@ -132,7 +132,7 @@ BOOST_DATA_TEST_CASE(what_peft_wrote_is_written_back, data::make(cases) * data::
 BOOST_DATA_TEST_CASE(merged_models_have_the_loss_of_the_adapter,
                      data::make(cases) * data::make(layouts), of, layout) {
   Loaded loaded(of, layout);
-  if (!check_mergeable(*loaded.tuning, layout.tp)) return;
+  if (!check_mergeable(*loaded.tuning, loaded.traits, layout.tp)) return;
   ModelAssembler assembler;
   loaded.grid.each([&](StageModel& model) {
     merge_adapter(*loaded.tuning, model.parameters(), loaded.grid.stream());
@@ -172,4 +172,36 @@ BOOST_AUTO_TEST_CASE(patterns_become_names) {
   tuning.modules_to_save = {"layers.1.*norm"};
   BOOST_TEST(adapter_config_json(tuning, traits, "").at("modules_to_save").dump() ==
              R"(["model.layers.1.input_layernorm","model.layers.1.post_attention_layernorm"])");
+}
+
+// PEFT's "save_embedding_layers" puts copies of the base's own beside the adapter.
+BOOST_AUTO_TEST_CASE(copies_of_the_base_are_passed_over_and_others_refused) {
+  Loaded loaded({"lora_llama2_ends", "llama2"}, layouts[0]);
+  Parameters& parameters = *loaded.shards().front();
+  const auto load_with = [&](const std::string& extra, const Tensor& values) {
+    ModelAssembler assembler;
+    for (int index = 0; index < parameters.count(); ++index) {
+      ParameterSpec spec = parameters.specs()[static_cast<std::size_t>(index)];
+      if (spec.trainable) assembler.add(spec, parameters.value(index));
+      if (spec.name != "embedding") continue;
+      spec.hf.tensor = extra;
+      assembler.add(spec, values);
+    }
+    const test::TemporaryDirectory folder;
+    DirectoryWriter writer = must(DirectoryWriter::create(folder.file("adapter")));
+    SaveOptions options;
+    options.stem = "adapter_model";
+    must_succeed(assembler.write_weights(writer, options));
+    must_succeed(writer.commit());
+    const Status status = load_adapter(folder.file("adapter"), *loaded.tuning, loaded.traits,
+                                       parameters, loaded.grid.stream());
+    return status ? std::string("none") : status.error().message;
+  };
+  const Tensor embedding = parameters.value(parameters.find("embedding"));
+  const Tensor head = parameters.value(parameters.find("head"));
+  const std::string copy = "base_model.model.model.embed_tokens.base_layer.weight";
+  BOOST_TEST(load_with(copy, embedding) == "none");
+  BOOST_TEST(load_with(copy, head).find(copy + " is not the base model's") != std::string::npos);
+  BOOST_TEST(load_with("base_model.model.model.norm.weight", embedding).find("belongs to no") !=
+             std::string::npos);
 }

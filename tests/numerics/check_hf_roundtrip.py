@@ -22,25 +22,19 @@ Exit code: 0 everything matches, 1 a mismatch, 2 wrong usage or unreadable files
 
 import argparse
 import json
-import os
 import pathlib
 import sys
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+# Before transformers: it keeps that offline.
+from roundtrip import Mismatch, compare_logits, exit_code_of
 
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 # What a writer may change without losing anything.
 FREE_CONFIG_KEYS = {"transformers_version", "_name_or_path"}
-
-
-class Mismatch(Exception):
-    pass
 
 
 def load_model(folder):
@@ -67,17 +61,6 @@ def stored_tensors(folder):
 @torch.no_grad()
 def compute_logits(model, ids):
     return model(input_ids=ids, use_cache=False).logits
-
-
-def compare_logits(actual, expected, tolerance, what):
-    if expected.dim() == 2:
-        expected = expected[None]
-    if actual.shape != expected.shape:
-        raise Mismatch(f"{what}: shape {tuple(actual.shape)}, expected {tuple(expected.shape)}")
-    error = ((actual - expected.float()).norm() / expected.float().norm()).item()
-    print(f"{what}: relative error {error:.2e}")
-    if not error <= tolerance:  # Also refuses NaN.
-        raise Mismatch(f"{what}: relative error {error:.2e} exceeds {tolerance:.1e}")
 
 
 def compare_configs(folder, reference, exact):
@@ -174,22 +157,5 @@ def check(args):
     check_tokenizer(args)
 
 
-def main():
-    args = parse_arguments()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    try:
-        check(args)
-    except Mismatch as mismatch:
-        print(f"MISMATCH: {mismatch}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print("ok")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(check, parse_arguments()))

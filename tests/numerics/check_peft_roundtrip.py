@@ -20,22 +20,16 @@ Exit code: 0 everything matches, 1 a mismatch, 2 wrong usage or unreadable files
 
 import argparse
 import json
-import os
 import pathlib
 import sys
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+# Before transformers: it keeps that offline.
+from roundtrip import Mismatch, compare_logits, exit_code_of, relative
 
-import peft  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
-from transformers import AutoModelForCausalLM  # noqa: E402
-
-
-class Mismatch(Exception):
-    pass
+import peft
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 
 def load_base(folder):
@@ -63,19 +57,6 @@ def logits_of(model, ids):
     return logits[:, -ids.shape[1]:]  # those of virtual tokens come before
 
 
-def relative(actual, expected):
-    return ((actual - expected).norm() / expected.norm()).item()
-
-
-def compare(actual, expected, tolerance, what):
-    if actual.shape != expected.shape:
-        raise Mismatch(f"{what}: shape {tuple(actual.shape)}, expected {tuple(expected.shape)}")
-    error = relative(actual, expected)
-    print(f"{what}: relative error {error:.2e}")
-    if not error <= tolerance:  # Also refuses NaN.
-        raise Mismatch(f"{what}: relative error {error:.2e} exceeds {tolerance:.1e}")
-
-
 @torch.no_grad()
 def compare_loss(model, args):
     rows = json.loads(args.rows.read_text())
@@ -97,18 +78,18 @@ def check(args):
     if not effect > 10 * args.tolerance:
         raise Mismatch("the adapter changes nothing, so nothing has been compared")
     if args.reference:
-        compare(logits, logits_of(load_with_adapter(args.base, args.reference), ids),
+        compare_logits(logits, logits_of(load_with_adapter(args.base, args.reference), ids),
                 args.tolerance, "logits against the reference adapter")
     if args.rows:
         compare_loss(model, args)
     if args.merged:
         merged = logits_of(load_base(args.merged), ids)
-        compare(merged, logits, args.tolerance, "merged model against the adapter in peft")
-        compare(merged, logits_of(model.merge_and_unload(), ids), args.tolerance,
+        compare_logits(merged, logits, args.tolerance, "merged model against the adapter in peft")
+        compare_logits(merged, logits_of(model.merge_and_unload(), ids), args.tolerance,
                 "merged model against merge_and_unload")
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=pathlib.Path)
@@ -121,20 +102,8 @@ def main():
     args = parser.parse_args()
     if (args.rows is None) != (args.loss is None):
         parser.error("--rows and --loss belong together")
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.set_num_threads(1)
-    try:
-        check(args)
-    except Mismatch as mismatch:
-        print(f"MISMATCH: {mismatch}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print("ok")
-    return 0
+    return args
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(check, parse_arguments()))

@@ -76,6 +76,7 @@ BOOST_DATA_TEST_CASE(every_synchronous_schedule_ends_alike,
 BOOST_DATA_TEST_CASE(kinds_of_models_and_of_work_end_alike, data::make(names), name) {
   const std::vector<TinyRun> runs = {
       {.grid = {1, 1, 2}, .family = "gpt2"},
+      {.grid = {1, 1, 1}, .rows = 2, .family = "gpt2", .dtype = DType::bf16},
       {.grid = {1, 1, 2}, .family = "qwen3"},
       {.grid = {1, 1, 2}, .dtype = DType::bf16},
       {.grid = {1, 1, 2}, .dtype = DType::bf16, .master_weights = false},
@@ -96,13 +97,17 @@ BOOST_DATA_TEST_CASE(kinds_of_models_and_of_work_end_alike, data::make(names), n
 }
 
 BOOST_DATA_TEST_CASE(tensor_shards_and_replicas_end_alike, data::make(names), name) {
-  for (const Grid grid : {Grid{1, 2, 1}, Grid{1, 4, 1}, Grid{2, 1, 1}, Grid{2, 2, 2}}) {
-    TinyRun run{.grid = grid, .micro_batches = 2, .optimizer = name};
-    const TinyOutcome expected = plain(run);
-    run.in_backward = UpdateInBackward::two_pass;
-    for (const std::uint64_t seed : {1U, 2U, 3U}) {
-      check_same(run, expected, seed,
-                 fmt::format("dp {} tp {} pp {} seed {}", grid.dp, grid.tp, grid.pp, seed));
+  for (const Grid grid :
+       {Grid{1, 2, 1}, Grid{1, 4, 1}, Grid{2, 1, 1}, Grid{2, 2, 1}, Grid{2, 2, 2}}) {
+    for (const bool tied : {false, true}) {
+      TinyRun run{.grid = grid, .micro_batches = 2, .tied = tied, .optimizer = name};
+      const TinyOutcome expected = plain(run);
+      run.in_backward = UpdateInBackward::two_pass;
+      for (const std::uint64_t seed : {1U, 2U, 3U}) {
+        check_same(run, expected, seed,
+                   fmt::format("dp {} tp {} pp {} seed {} tied {}", grid.dp, grid.tp, grid.pp, seed,
+                               tied));
+      }
     }
   }
 }

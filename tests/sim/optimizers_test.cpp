@@ -15,7 +15,7 @@ namespace data = boost::unit_test::data;
 namespace {
 
 constexpr int steps = 6;
-const std::vector<std::string> names = {"adamw",     "sgd",  "lion", "adan",
+const std::vector<std::string> names = {"adamw",     "sgd",  "lion", "adan",   "sophia",
                                         "adafactor", "muon", "lomo", "adalomo"};
 
 double worst_loss_difference(const TinyOutcome& a, const TinyOutcome& b) {

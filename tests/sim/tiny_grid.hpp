@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/curvature.hpp"
 #include "actors/delay_options.hpp"
 #include "actors/run_setup.hpp"
 #include "actors/schedule/generators.hpp"
@@ -48,9 +49,16 @@ struct TinyRun {
   UpdateInBackward in_backward = UpdateInBackward::no;
   bool master_weights = true;
   Rounding rounding = Rounding::nearest;
-  int zero = 0;                               // see Sharding
+  int zero = 0;              // see Sharding
+  bool zero_copies = false;  // see ValueLayout
+  int zero_prefetch = 1;
   std::shared_ptr<const Loss> loss = {};      // instead of cross entropy
   std::shared_ptr<const Tuning> tuning = {};  // null: all parameters are trained
+  double dropout = 0.0;                       // of the model, in training
+  // Of sophia: rho is such that curvature tells in a few steps of a tiny model.
+  double rho = 100.0;
+  int hessian_interval = 3;
+  double hessian_share = 1.0;
 };
 
 inline Json tiny_config(const TinyRun& run) {
@@ -143,6 +151,13 @@ class TinyGrid {
   const Schedule& schedule() const { return schedule_; }
   const ModelTraits& traits() const { return traits_; }
   const Grid& grid() const { return grid_; }  // of stages and replicas: see hosting.hpp
+  // The round that estimates curvature before this one, if there is one.
+  std::optional<RoundRequest> curvature_before(const RoundRequest& request) const {
+    OptimizerOptions options;
+    options.hessian_share = run_.hessian_share;
+    const Optimizer* optimizer = executors_.front()->optimizer();
+    return optimizer == nullptr ? std::nullopt : curvature_round(request, *optimizer, options, 23);
+  }
   // Of one replica of it: a bidirectional schedule makes two of a run's.
   int micro_batches() const { return run_.micro_batches / schedule_.placement.directions(); }
 
@@ -173,14 +188,20 @@ class TinyGrid {
     options.stage.update_in_backward = run_.in_backward;
     options.stage.master_weights = run_.master_weights;
     options.stage.tuning = run_.tuning;
+    options.stage.dropout = run_.dropout;
+    options.stage.dropout_seed = 11;
     options.stream.inline_execution = run_.inline_streams;
     options.stream.threads = run_.threads;
     options.optimizer.name = run_.optimizer;
     options.optimizer.weight_decay = 0.1;
     options.optimizer.rounding = run_.rounding;
+    options.optimizer.rho = run_.rho;
+    options.optimizer.hessian_interval = run_.hessian_interval;
     options.seed = 11;
     options.delay = delay_options(schedule_, options.self.stage);
     options.zero = run_.zero;
+    options.zero_copies = run_.zero_copies;
+    options.zero_prefetch = run_.zero_prefetch;
     streams.assign(index, options);
     auto made = ModelExecutor::create(traits_, std::move(options));
     COLLIE_CHECK(made.ok(), "{}", made.error().message);
@@ -230,9 +251,15 @@ inline TinyOutcome train(World& world, const TinyGrid& grid, int steps) {
   TinyOutcome outcome;
   Trace before;
   for (int step = 0; step < steps; ++step) {
+    const RoundRequest request = tiny_request(grid, step);
+    if (const auto estimate = grid.curvature_before(request)) {
+      const Result<RoundOutcome> done = world.round(*estimate);
+      COLLIE_CHECK(done.ok(), "{}", done.error().message);
+    }
     std::optional<RoundRequest> next;
     if (step + 1 < steps) next = tiny_request(grid, step + 1);
-    Result<RoundOutcome> round = world.round(tiny_request(grid, step), next);
+    if (next && grid.curvature_before(*next)) next.reset();
+    Result<RoundOutcome> round = world.round(request, next);
     COLLIE_CHECK(round.ok(), "{}", round.error().message);
     const Trace trace = rank_traces(grid.grid(), grid.schedule(), round->trace);
     const Status followed = check_conformance(grid.schedule(), trace);

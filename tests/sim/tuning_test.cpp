@@ -22,6 +22,7 @@ struct Case {
   std::string family = "llama";
   bool tied = false;
   Tuning tuning = {};
+  double dropout = 0.0;  // of the model
 };
 std::ostream& operator<<(std::ostream& out, const Case& of) {
   return out << of.name;
@@ -53,6 +54,19 @@ std::vector<Case> make_cases() {
   fused.targets = {};  // c_attn: q, k and v are one
   Tuning dora = lora;
   dora.dora = true;
+  Tuning dora_dropped = dora;
+  dora_dropped.dropout = 0.3;
+  Tuning ends = lora;
+  ends.targets = {"embed_tokens", "lm_head", "v_proj"};
+  ends.dropout = 0.2;
+  Tuning tied_ends = lora;
+  tied_ends.targets = {"wte", "lm_head", "mlp.c_proj"};
+  Tuning patterns = lora;
+  patterns.layers = {1, 2};
+  patterns.rank_pattern = {{"k_proj", 2}, {"layers.2.self_attn.q_proj", 5}};
+  patterns.alpha_pattern = {{"down_proj", 3.0}};
+  patterns.exclude_modules = {"up_proj"};
+  patterns.start = LoraStart::gaussian;
   Tuning p_tuning = of_method(TuningMethod::p_tuning);
   p_tuning.projection_size = 12;
   return {{"lora", "llama", false, lora},
@@ -60,6 +74,10 @@ std::vector<Case> make_cases() {
           {"lora_bias_tied", "qwen2", true, biased},
           {"lora_fused", "gpt2", true, fused},
           {"dora", "llama", false, dora},
+          {"dora_dropout", "llama", false, dora_dropped},
+          {"lora_ends", "llama", false, ends, 0.1},
+          {"lora_ends_tied", "gpt2", true, tied_ends, 0.2},
+          {"lora_patterns", "qwen3", false, patterns},
           {"ia3", "qwen2", false, of_method(TuningMethod::ia3)},
           {"prefix", "llama", true, of_method(TuningMethod::prefix)},
           {"prompt", "llama", false, of_method(TuningMethod::prompt)},
@@ -80,6 +98,7 @@ TinyRun run_of(const Case& of, const Grid& grid) {
   run.micro_batches = 8 / grid.dp;
   run.family = of.family;
   run.tied = of.tied;
+  run.dropout = of.dropout;
   run.tuning = std::make_shared<const Tuning>(of.tuning);
   return run;
 }

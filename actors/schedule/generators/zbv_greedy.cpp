@@ -13,7 +13,7 @@ namespace {
 // they depend on each other. Down: the input comes from the rank before; up: from the one behind.
 enum Leg { forward_down, forward_up, input_down, input_up };
 
-struct Choices {
+struct ZbvChoices {
   bool fill_forward;  // a W longer than the wait goes before F ...
   bool fill_input;    // ... before I of the upper stage, where waiting makes a new longest bubble
 };
@@ -23,7 +23,7 @@ struct Choices {
 // or has no memory left.
 class ZbvPlanner {
  public:
-  ZbvPlanner(const ScheduleOptions& options, double memory_cap, Choices choices)
+  ZbvPlanner(const ScheduleOptions& options, double memory_cap, ZbvChoices choices)
       : options_(options),
         memory_cap_(rounded_up(memory_cap)),
         choices_(choices),
@@ -228,7 +228,7 @@ class ZbvPlanner {
 
   const ScheduleOptions& options_;
   double memory_cap_;
-  Choices choices_;
+  ZbvChoices choices_;
   std::vector<Rank> ranks_;
   std::vector<double> ends_[4];  // [leg][rank][micro-batch]; -1: not planned yet
   std::vector<double> granted_;
@@ -244,7 +244,7 @@ struct Plan {
 };
 
 // Plans again, with the last plan's bubbles granted, while that makes the longest one shorter.
-void improve(Plan& best, const ScheduleOptions& options, double memory_cap, Choices choices) {
+void improve(Plan& best, const ScheduleOptions& options, double memory_cap, ZbvChoices choices) {
   std::vector<double> granted;
   double shortest = std::numeric_limits<double>::infinity();
   while (true) {

@@ -9,7 +9,7 @@ namespace collie {
 namespace {
 
 // The grid of section 3.1 of the paper: each way is tried both ways, the cheapest order is kept.
-struct Choices {
+struct GapChoices {
   bool overrun_warm_up;  // a last warm-up F may end after the first backward could have begun
   bool backward_early;   // F is put off where it would delay the next rank's backward
   bool fill_small_gaps;  // a W longer than the gap goes in even where it does not pay
@@ -19,7 +19,7 @@ struct Choices {
 // F and one I per round, each rank fills with W what it would wait, or when memory is short.
 class ZeroBubblePlanner {
  public:
-  ZeroBubblePlanner(const ScheduleOptions& options, double memory_cap, Choices choices)
+  ZeroBubblePlanner(const ScheduleOptions& options, double memory_cap, GapChoices choices)
       : options_(options),
         memory_cap_(rounded_up(memory_cap)),
         choices_(choices),
@@ -211,7 +211,7 @@ class ZeroBubblePlanner {
 
   const ScheduleOptions& options_;
   double memory_cap_;
-  Choices choices_;
+  GapChoices choices_;
   std::vector<Rank> ranks_;
   std::vector<double> forward_ends_, input_ends_;  // [rank][micro-batch]
   std::vector<char> forward_now_;

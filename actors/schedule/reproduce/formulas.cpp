@@ -85,7 +85,8 @@ ReproducedTable reproduce_closed_forms() {
 ReproducedTable reproduce_dual_pipe() {
   ReproducedTable table{"DualPipe README: bubbles and activations, with F&B = F+B", {}};
   for (const int stages : {4, 8, 16}) {
-    const double bubble = (stages / 2 - 1) * (3.0 + 2.0 - 3.0);
+    const int pairs = stages / 2;
+    const double bubble = (pairs - 1) * (3.0 + 2.0 - 3.0);
     const Case dual{"dualpipe", stages, 3 * stages, 1, 1.0, 1.0, 1.0};
     const Case dual_v{"dualpipev", stages / 2, 3 * stages, 1, 1.0, 1.0, 1.0};
     add_bubble(table, dual, bubble, "(PP/2-1)(F&B+B-3W)");

@@ -41,7 +41,7 @@ class Messages {
 
   // By the unit that made the message; gradients behind activations.
   std::size_t key(const Action& action) const {
-    const Message message = message_of(action);
+    const ScheduleMessage message = message_of(action);
     return (message.is_gradient ? subject_.index.unit_count() : 0) +
            subject_.index.unit_key(renamed(action, action.verb, message.from_stage));
   }
@@ -59,7 +59,7 @@ class Messages {
 
   Found add(ActionPlace place) {
     const Action& action = at(schedule_, place);
-    const Message message = message_of(action);
+    const ScheduleMessage message = message_of(action);
     const int other = is_send(action.verb) ? message.to_stage : message.from_stage;
     if (other < 0 || other >= schedule_.stages()) {
       return violation(Invariant::channels, "{}, but stage {} has no neighbour there: remove it",

@@ -167,12 +167,14 @@ Found completeness(const Subject& subject) {
   for (int stage = 0; stage < schedule.stages(); ++stage) {
     for (int mb = 0; mb < schedule.micro_batches; ++mb) {
       const auto direction = static_cast<signed char>(std::max(0, subject.index.direction_of(mb)));
-      for (short slice = 0; slice < schedule.slices; ++slice) {
+      for (int slice = 0; slice < schedule.slices; ++slice) {
         const UnitPlaces& places = subject.index.unit(stage, mb, slice, direction);
         const bool has_backward = places.input.exists() && places.weight.exists();
         if (places.forward.exists() && (has_backward || !subject.trains)) continue;
-        return check_unit(
-            subject, {.stage = stage, .micro_batch = mb, .slice = slice, .direction = direction});
+        return check_unit(subject, {.stage = stage,
+                                    .micro_batch = mb,
+                                    .slice = static_cast<short>(slice),
+                                    .direction = direction});
       }
     }
   }

@@ -70,11 +70,11 @@ class Proof {
   template <class Visit>
   void for_each_unit(int stage, Visit&& visit) const {
     for (int mb = 0; mb < schedule_.micro_batches; ++mb) {
-      for (short slice = 0; slice < schedule_.slices; ++slice) {
+      for (int slice = 0; slice < schedule_.slices; ++slice) {
         const int direction = std::max(0, subject_.index.direction_of(mb));
         const Action unit{.stage = stage,
                           .micro_batch = mb,
-                          .slice = slice,
+                          .slice = static_cast<short>(slice),
                           .direction = static_cast<signed char>(direction)};
         visit(mb, walk_.units[subject_.index.unit_key(unit)]);
       }

@@ -50,7 +50,7 @@ std::string text_at(double x, double y, std::string_view attributes, std::string
 }
 
 std::string label_of(const Action& action, double width) {
-  const std::string full = to_string(action);
+  std::string full = to_string(action);
   const auto fits = [&](const std::string& text) {
     return static_cast<double>(text.size()) * character_width + 2.0 <= width;
   };

@@ -66,7 +66,7 @@ Result<Window> make_window(const Simulation& simulation, const TerminalOptions& 
 // With colour the verb is known, so a number alone, or its last digit, says more than a letter.
 std::string label_of(const Action& action, int columns, bool colour) {
   const auto room = static_cast<std::size_t>(columns);
-  const std::string verb = std::string(letter(action.verb).substr(0, 1));
+  std::string verb(letter(action.verb).substr(0, 1));
   if (!has_micro_batch(action.verb)) return verb;
   const std::string number = std::to_string(action.micro_batch);
   if (verb.size() + number.size() <= room) return verb + number;

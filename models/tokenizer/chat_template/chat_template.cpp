@@ -21,9 +21,8 @@ Json with_reasoning(Json message) {
     if (found == message.end()) continue;
     Json aliased = Json::object();
     aliased["thinking"] = *found;
-    const Json reasoning = *found;
     for (const auto& [key, value] : message.items()) aliased[key] = value;
-    aliased["reasoning_content"] = reasoning;
+    aliased["reasoning_content"] = *found;
     return aliased;
   }
   return message;

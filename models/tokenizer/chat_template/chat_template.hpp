@@ -53,6 +53,7 @@ class ChatTemplate {
 
   bool marks_generation() const { return tree_->has_generation; }
   std::string_view name() const { return *name_; }
+  const std::string& source() const { return *source_; }
   // Of special_tokens; empty where there is none.
   std::string special_token(std::string_view role) const;
 

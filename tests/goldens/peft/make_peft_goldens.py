@@ -7,14 +7,18 @@ Usage:
 
 Each folder holds an adapter as PEFT's save_pretrained writes it and golden.safetensors: logits and
 loss of the batch of ../models/<model>/golden.safetensors with the adapter, and grad/<name> of each
-trained parameter under its name in adapter_model.safetensors. For p-tuning, whose net PEFT does not
+trained parameter under its name in adapter_model.safetensors. Where something is dropped in
+training, gradients and train_loss are of training and the rest is not: every dropout module of
+PEFT's and, in the folders dropout_*, of the model is replaced by one with the masks that
+kernels/dropout.hpp defines, written anew here. For p-tuning, whose net PEFT does not
 save, parameter/<name> are its weights. PEFT has no Houlsby adapters: theirs are computed in float64
 by the paper's rule (Houlsby et al. 2019, figure 2) with hooks on the model. Needs torch, transformers, peft and
-safetensors; float32, eager attention, one thread, fixed seeds.
+safetensors, and xxhash; float32, eager attention, one thread, fixed seeds.
 """
 
 import argparse
 import filecmp
+import functools
 import json
 import os
 import pathlib
@@ -25,6 +29,7 @@ import peft
 import torch
 import torch.nn.functional as F
 import transformers
+import xxhash
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -33,9 +38,14 @@ MODELS = HERE.parent / "models"
 ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
+# Of the masks, as the test has them.
+SEED = 77
+MODEL_DROPOUT = 0.15
+
+
 def lora(**options):
-    return peft.LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0,
-                           **{"r": 4, "lora_alpha": 8, **options})
+    return peft.LoraConfig(task_type="CAUSAL_LM",
+                           **{"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, **options})
 
 
 def ia3(**options):
@@ -58,6 +68,26 @@ CASES = {
     "dora_qwen2_bias": ("qwen2", lora(target_modules=["q_proj", "v_proj"], use_dora=True,
                                       bias="lora_only", r=3)),
     "dora_gpt2": ("gpt2", lora(target_modules=["c_attn", "c_proj"], use_dora=True, r=2)),
+    "lora_llama3_dropout": ("llama3", lora(target_modules=ALL_LINEAR, lora_dropout=0.25, r=2)),
+    "dora_llama3_dropout": ("llama3", lora(target_modules=ALL_LINEAR, use_dora=True, r=2,
+                                           lora_dropout=0.2)),
+    "dora_gpt2_dropout": ("gpt2", lora(target_modules=["c_attn", "c_proj"], use_dora=True, r=2,
+                                       lora_dropout=0.2)),
+    "lora_llama2_ends": ("llama2", lora(target_modules=["embed_tokens", "q_proj", "lm_head"],
+                                        r=3, use_rslora=True)),
+    "lora_llama2_ends_dropout": ("llama2", lora(target_modules=["embed_tokens", "lm_head"], r=2,
+                                                lora_dropout=0.2)),
+    "lora_qwen2_tied_ends": ("qwen2", lora(target_modules=["embed_tokens", "lm_head"], r=2)),
+    "lora_qwen3_patterns": ("qwen3", lora(
+        target_modules=["q_proj", "v_proj", "down_proj"], layers_to_transform=[0, 2],
+        rank_pattern={"v_proj": 2, "layers.2.self_attn.q_proj": 5},
+        alpha_pattern={"down_proj": 3}, exclude_modules=["layers.0.mlp.down_proj"],
+        init_lora_weights="gaussian")),
+    "lora_gpt2_patterns": ("gpt2", lora(target_modules="all-linear", r=2,
+                                        rank_pattern={"mlp.c_proj": 3})),
+    "dropout_gpt2": ("gpt2", lora(target_modules=["wte", "c_attn"], r=2, lora_dropout=0.1)),
+    "dropout_llama3": ("llama3", lora(target_modules=["embed_tokens", "v_proj", "down_proj"],
+                                      r=2)),
     "ia3_qwen2": ("qwen2", ia3()),
     "ia3_gpt2": ("gpt2", ia3()),
     "ia3_llama3_all": ("llama3", ia3(target_modules=["q_proj", "o_proj", "up_proj", "down_proj"],
@@ -100,6 +130,90 @@ def loss_of(model, golden):
     logits = model(input_ids=golden["input_ids"]).logits
     logits = logits[:, logits.shape[1] - golden["input_ids"].shape[1]:]
     return logits, F.cross_entropy(logits.reshape(-1, logits.shape[-1]), golden["labels"].view(-1))
+
+
+PLACES = {"self_attn.q_proj": "attention.q", "self_attn.k_proj": "attention.q",
+          "self_attn.v_proj": "attention.q", "self_attn.o_proj": "attention.o",
+          "mlp.gate_proj": "mlp.gate", "mlp.up_proj": "mlp.gate", "mlp.down_proj": "mlp.down",
+          "attn.c_attn": "attention.q", "attn.c_proj": "attention.o", "mlp.c_fc": "mlp.up",
+          "mlp.c_proj": "mlp.down", "attn": "attention.dropout", "self_attn": "attention.dropout",
+          "mlp": "mlp.dropout"}
+
+
+def place_of(path):
+    """What names the mask: "base_model.model.model.layers.1.mlp.up_proj" is "layers.1.mlp.gate"."""
+    parts = path.split(".")
+    if "lm_head" in parts:
+        return "head"
+    layer = next(i for i, part in enumerate(parts) if part.isdigit())
+    return f"layers.{parts[layer]}.{PLACES['.'.join(parts[layer + 1:])]}"
+
+
+def philox(counter, key):
+    """Philox-4x32-10 (Salmon et al. 2011) of one counter: four words."""
+    for _ in range(10):
+        first, second = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = ((second >> 32) ^ counter[1] ^ key[0], second & 0xFFFFFFFF,
+                   (first >> 32) ^ counter[3] ^ key[1], first & 0xFFFFFFFF)
+        key = ((key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF)
+    return counter
+
+
+@functools.lru_cache(maxsize=None)
+def mask(place, probability, rows, sequence, columns):
+    """1 / (1 - probability) or 0: element i of the run draws 16 bits, eight of one Philox call."""
+    stream = xxhash.xxh3_64_intdigest(place.encode())
+    count = rows * sequence * columns
+    words = []
+    for call in range((count + 7) // 8):
+        words += philox((call & 0xFFFFFFFF, call >> 32, stream & 0xFFFFFFFF, stream >> 32),
+                        (SEED, 0))
+    draws = torch.tensor([half for word in words for half in (word & 0xFFFF, word >> 16)])[:count]
+    kept = (draws >= round(probability * 65536)).float() / (1.0 - probability)
+    return kept.reshape(rows, sequence, columns)
+
+
+class MaskedDropout(torch.nn.Module):
+    def __init__(self, place, probability):
+        super().__init__()
+        self.place, self.probability = place, probability
+
+    def forward(self, x):
+        return x * mask(self.place, self.probability, *x.shape) if self.training else x
+
+
+def drop_in_model(model):
+    """GPT-2 has the modules; elsewhere they stand behind the same halves of layers."""
+    for path, module in list(model.named_modules()):
+        name = path.rsplit(".", 1)[-1]
+        if hasattr(module, "resid_dropout"):
+            module.resid_dropout = MaskedDropout(place_of(path), MODEL_DROPOUT)
+        elif name == "mlp" and hasattr(module, "dropout"):
+            module.dropout = MaskedDropout(place_of(path), MODEL_DROPOUT)
+        elif hasattr(module, "wte"):
+            module.drop = MaskedDropout("embedding.dropout", MODEL_DROPOUT)
+        elif name in ("self_attn", "mlp", "embed_tokens"):
+            is_half = name != "embed_tokens"
+            dropout = MaskedDropout(place_of(path) if is_half else "embedding.dropout",
+                                    MODEL_DROPOUT)
+            module.register_forward_hook(
+                lambda module, _, out, dropout=dropout:
+                out if not module.training else
+                (dropout(out[0]), *out[1:]) if isinstance(out, tuple) else dropout(out))
+
+
+def replace_dropout(name, model, probability):
+    for path, module in list(model.named_modules()):
+        dropouts = getattr(module, "lora_dropout", None)
+        if dropouts is not None and isinstance(dropouts["default"], torch.nn.Dropout):
+            place = "embedding" if path.endswith(("wte", "embed_tokens")) else place_of(path)
+            dropouts["default"] = MaskedDropout(place, probability)
+    if name.startswith("dropout_"):
+        drop_in_model(model)
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.eval()
 
 
 class Bottleneck(torch.nn.Module):
@@ -162,8 +276,13 @@ def make(name, out):
     golden = load_file(MODELS / base / "golden.safetensors")
     model.eval()
     logits, loss = loss_of(model, golden)
-    loss.backward()
     stored = {"logits": logits.detach().clone(), "loss": loss.detach().reshape(1)}
+    if "dropout" in name:
+        replace_dropout(name, model, config.lora_dropout)
+        loss = loss_of(model, golden)[1]
+        stored["train_loss"] = loss.detach().reshape(1)
+    loss.backward()
+    model.eval()
     has_net = isinstance(config, peft.PromptEncoderConfig)
     for key, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -175,7 +294,7 @@ def make(name, out):
         if has_net:
             stored["parameter/" + key] = parameter.detach().clone()
     folder = out / name
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     saved = set(load_file(folder / "adapter_model.safetensors"))
     trained = {key[5:] for key in stored if key.startswith("grad/")}
     if saved != trained and not has_net:

@@ -35,14 +35,18 @@ const std::vector<NamedGrid> all_grids{
     {"no barrier", {"grid.pp=3", "grid.schedule=pipedream", "train.accumulation=3"}},
     {"all", {"grid.dp=2", "grid.tp=2", "grid.pp=2", "train.accumulation=2"}}};
 
-RunConfig golden_config(const Json& evaluators, std::vector<std::string> overrides) {
+Result<RunConfig> parse_golden(const Json& evaluators, std::vector<std::string> overrides) {
   const Json document = {
       {"model",
        {{"path", goldens + "models/llama3"}, {"tokenizer", goldens + "evaluation/tokenizer.json"}}},
       {"data", {{"sequence_length", 48}}},
       {"eval", {{"evaluators", evaluators}}}};
   overrides.push_back("checkpoint.resume=never");
-  Result<RunConfig> config = parse_config(dump_json(document), "test", overrides);
+  return parse_config(dump_json(document), "test", overrides);
+}
+
+RunConfig golden_config(const Json& evaluators, std::vector<std::string> overrides) {
+  Result<RunConfig> config = parse_golden(evaluators, std::move(overrides));
   BOOST_REQUIRE_MESSAGE(config.ok(), test::message_of(config));
   return std::move(config).value();
 }
@@ -208,16 +212,22 @@ BOOST_AUTO_TEST_CASE(perplexity_of_several_sets_is_exact_per_token) {
   BOOST_CHECK_SMALL(losses[0] / losses[2] - 1.0, 1e-12);
 }
 
+// Some faults are found in the configuration, others when the evaluators are made.
+Result<std::vector<EvaluationEvent>> evaluate_any(const Json& evaluators) {
+  COLLIE_TRY(const RunConfig config, parse_golden(evaluators, {}));
+  return evaluate(config);
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_evaluated_is_refused_in_one_line) {
   test::TemporaryDirectory folder;
   const std::string empty = folder.put("empty.jsonl", "");
   const auto refused = [&](const Json& change, ErrorCode code, const std::string& message) {
     Json entry = classification();
     entry.update(change);
-    test::check_error(evaluate(golden_config(Json::array({entry}), {})), code, message);
+    test::check_error(evaluate_any(Json::array({entry})), code, message);
   };
   const auto bad = ErrorCode::invalid_config;
-  refused({{"type", "clasification"}}, bad, "eval.evaluators[0]: type");
+  refused({{"type", "clasification"}}, bad, "eval.evaluators[0].type");
   refused({{"type", "clasification"}}, bad, "did you mean 'classification'?");
   refused({{"metrics", {"acuracy"}}}, bad, "did you mean 'accuracy'?");
   refused({{"metrics", {"bleu"}}}, bad, "bleu cannot be measured here");
@@ -229,10 +239,10 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_evaluated_is_refused_in_one_line) {
   refused({{"name", "a#b"}}, bad, "name");
   refused({{"data", empty}}, ErrorCode::invalid_data, "no sample to evaluate with");
   refused({{"data", folder.file("none.jsonl")}}, ErrorCode::not_found, "none.jsonl");
-  test::check_error(evaluate(golden_config(Json::array({classification(), classification()}), {})),
-                    bad, "another evaluator named choices");
+  test::check_error(evaluate_any(Json::array({classification(), classification()})), bad,
+                    "another evaluator named choices");
   const std::string bare = folder.put("bare.jsonl", "{\"text\": \"abc\"}\n");
   const Json generation = {{"type", "generation"}, {"data", bare}, {"max_new_tokens", 4}};
-  test::check_error(evaluate(golden_config(Json::array({generation}), {})), ErrorCode::invalid_data,
+  test::check_error(evaluate_any(Json::array({generation})), ErrorCode::invalid_data,
                     "to compare with");
 }

@@ -82,3 +82,17 @@ BOOST_AUTO_TEST_CASE(slices_are_units_of_their_own) {
   BOOST_CHECK_EQUAL(whole.batch.slice.count, 1);
   BOOST_CHECK_EQUAL(told(evaluation), "round_data 0 -> trainer, tokens 0 -> 0.0.0");
 }
+
+BOOST_AUTO_TEST_CASE(a_round_that_estimates_curvature_says_how_labels_are_drawn) {
+  FeederCore feeder(1, 0, {1, 1, 1}, batch_of);
+  Commands plain = round_of(feeder, 1, 2), drawn;
+  BeginRound begin{{1, 0, 2, 0}, Mode::train, 1, 8};
+  begin.curvature = LabelDraw{5, 8};
+  feeder.receive(begin, drawn);
+  const auto draw_of = [](const Commands& commands) {
+    return std::get<Tokens>(std::get<Send>(commands.back()).message).batch.label_draw;
+  };
+  BOOST_CHECK(!draw_of(plain));
+  BOOST_CHECK(draw_of(drawn) == std::optional(LabelDraw{5, 8}));
+  BOOST_CHECK_EQUAL(drawn.size(), 2U);  // of a step of two micro-batches the first alone
+}

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "actors/curvature.hpp"
 #include "actors/run_setup.hpp"
 #include "actors/turn_updates.hpp"
 #include "actors/world.hpp"
@@ -50,6 +51,9 @@ class MeasuredGrid {
       request.micro_batches = static_cast<int>(config_.train.accumulation);
       request.learning_rate = 1e-3;
       request.clip_norm = config_.train.clip_norm;
+      const auto estimate =
+          curvature_round(request, *executors_.front()->optimizer(), config_.train.optimizer, 5);
+      if (estimate) COLLIE_CHECK(world_->round(*estimate).ok(), "no estimate of curvature");
       Result<RoundOutcome> outcome = world_->round(request);
       COLLIE_CHECK(outcome.ok(), "{}", outcome.error().message);
     }
@@ -87,10 +91,12 @@ class MeasuredGrid {
     options.stage.compute_dtype = config_.model.dtype;
     options.stage.recompute = setup_.recompute;
     options.stage.tuning = setup_.tuning;
-    options.stage.master_weights = config_.model.master_weights;
+    options.stage.master_weights = keeps_master_weights(config_, setup_);
     options.stage.update_in_backward = choose_update_in_backward(config_, setup_).value();
     options.optimizer = config_.train.optimizer;
     options.zero = static_cast<int>(config_.train.zero);
+    options.zero_copies = config_.train.zero_copies;
+    options.zero_prefetch = static_cast<int>(config_.train.zero_prefetch);
     options.stream.threads = setup_.threads;
     streams.assign(index, options);
     auto made = ModelExecutor::create(setup_.traits, std::move(options));

@@ -112,9 +112,30 @@ BOOST_AUTO_TEST_CASE(steps_tell_of_the_machine_and_of_each_device) {
   MetricsLog::open(config, 1).value()->on_step(step);
   const Json line = lines_of(folder.path + "/metrics.jsonl").front();
   BOOST_TEST(line["tokens_per_s_per_device"].get<double>() == 100.0);
+  BOOST_TEST(!line.contains("bubble_mean"));  // nothing was measured
   BOOST_TEST(line["host_resident_bytes"].get<std::int64_t>() > 1'000'000);
   BOOST_TEST(!std::filesystem::exists(folder.path + "/metrics.csv"));
   BOOST_TEST(!std::filesystem::exists(folder.path + "/tensorboard"));
+}
+
+BOOST_AUTO_TEST_CASE(steps_tell_how_ranks_were_used) {
+  const Folder folder;
+  RunConfig config = folder.config();
+  config.output.monitors = {"csv"};
+  StepEvent step;
+  step.step = 1;
+  step.ranks = {0.25, 0.5, 3.5, 6, 2};
+  MetricsLog::open(config, 1).value()->on_step(step);
+  const Json line = lines_of(folder.path + "/metrics.jsonl").front();
+  BOOST_TEST(line["bubble_mean"].get<double>() == 0.25);
+  BOOST_TEST(line["bubble_max"].get<double>() == 0.5);
+  BOOST_TEST(line["mailbox_depth_mean"].get<double>() == 3.5);
+  BOOST_TEST(line["mailbox_depth_max"].get<int>() == 6);
+  const std::string csv = read_file(folder.path + "/metrics.csv", 1 << 20).value();
+  for (const char* row : {"bubble_mean,0.25\n", "bubble_max,0.5\n", "mailbox_depth_mean,3.5\n",
+                          "mailbox_depth_max,6"}) {
+    BOOST_TEST(csv.find(row) != std::string::npos, row);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(an_unknown_interface_is_refused_before_anything_is_written) {

@@ -77,6 +77,43 @@ BOOST_AUTO_TEST_CASE(what_is_frozen_keeps_no_gradient_and_no_state) {
   BOOST_CHECK_EQUAL(bytes, 3 * 4 * trained);
 }
 
+// Under bfloat16 they have no float32 values either: two bytes each, and of what is trained a copy
+// more; model.master_weights says nothing to that.
+BOOST_AUTO_TEST_CASE(what_is_frozen_is_kept_in_the_compute_type_alone) {
+  constexpr std::int64_t trained = 4 * 2 * 2 * 8 * 128;
+  std::vector<std::string> overrides = {"tuning.method=lora", "model.dtype=bfloat16"};
+  for (const char* masters : {"model.master_weights=true", "model.master_weights=false"}) {
+    overrides.resize(2);
+    overrides.emplace_back(masters);
+    const RunConfig config = proportioned_config(overrides);
+    const Plan plan = make_plan(config).value();
+    const auto expected = static_cast<double>(2 * plan.parameter_count + (2 + 4 * 4) * trained);
+    BOOST_CHECK_CLOSE(static_cast<double>(plan.shards[0].parameter_bytes), expected, 0.5);
+    MeasuredGrid grid(config);
+    grid.train(2);
+    Parameters& parameters = grid.executor(0).parameters();
+    BOOST_CHECK_EQUAL(parameters.values().size_bytes(), 4 * trained);
+    BOOST_CHECK_EQUAL(parameters.computes().size_bytes(), 2 * (plan.parameter_count + trained));
+    check_prediction(overrides);
+  }
+  check_prediction({"tuning.method=lora", "model.dtype=bfloat16", "grid.pp=2"});
+}
+
+// The 124M shape of GPT-2: 2 bytes a parameter where float32 values beside them made 6.
+BOOST_AUTO_TEST_CASE(a_tuned_model_takes_two_bytes_a_parameter) {
+  const std::string text = R"({"model": {"tokenizer_vocab_size": 50257, "dtype": "bfloat16",
+      "fresh": {"model_type": "gpt2", "vocab_size": 50257, "n_embd": 768, "n_layer": 12,
+                "n_head": 12, "n_positions": 1024}},
+    "data": {"sequence_length": 256}, "tuning": {"method": "lora"}, "train": {"max_steps": 1}})";
+  const Plan plan = make_plan(parse_config(text, "test", {}).value()).value();
+  const auto parameters = static_cast<double>(plan.parameter_count);
+  const auto trained = static_cast<double>(plan.trained_count);
+  const double expected = 2.0 * parameters + 18.0 * trained;
+  BOOST_CHECK_CLOSE(static_cast<double>(plan.shards[0].parameter_bytes), expected, 0.1);
+  BOOST_TEST_MESSAGE(fmt::format("{:.4f} bytes a parameter",
+                                 static_cast<double>(plan.shards[0].parameter_bytes) / parameters));
+}
+
 BOOST_AUTO_TEST_CASE(lanes_and_schedules_are_part_of_the_plan) {
   check_prediction({"grid.threads=2"});
   check_prediction({"grid.pp=2", "grid.schedule=gpipe"});

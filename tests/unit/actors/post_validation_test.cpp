@@ -2,6 +2,8 @@
 #define BOOST_TEST_MODULE post_validation_protocol
 #include "actors/protocol/post_validation.hpp"
 
+#include <fmt/format.h>
+
 #include <boost/test/unit_test.hpp>
 #include <limits>
 
@@ -214,7 +216,7 @@ BOOST_AUTO_TEST_CASE(the_trainer_begins_the_next_round_anew_where_its_begin_was_
     Commands commands;
     trainer.begin(first, commands, second);
     const std::string both = "begin_round 0 -> feeder, begin_round 0 -> 0.0.0";
-    BOOST_CHECK_EQUAL(told(commands), both + ", " + both);
+    BOOST_CHECK_EQUAL(told(commands), fmt::format("{0}, {0}", both));
     trainer.receive(RoundData{at_round(1), 1, 1}, commands);
     RoundReport report = measured({square});
     report.stamp = at_round(1);

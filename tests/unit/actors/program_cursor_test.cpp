@@ -124,3 +124,15 @@ BOOST_AUTO_TEST_CASE(a_new_round_finds_its_links_empty) {
   walk.cursor.begin_round(Mode::train, round_at_hand + 1, 1);
   BOOST_CHECK_EQUAL(walk.cursor.credit_left(0, Link::activation), 1);
 }
+
+BOOST_AUTO_TEST_CASE(a_round_of_fewer_units_leaves_the_others_out) {
+  Walk walk(generated("1f1b", 2, 4), 0, 4);
+  walk.cursor.keep_units(2);
+  std::string walked;
+  for (const std::uint32_t mb : {0U, 1U}) {
+    walk.inbox.accept(Tokens{walk.stamp(mb), {}});
+    walk.inbox.accept(Gradient{walk.stamp(mb), Tensor()});
+  }
+  while (!walk.cursor.finished()) walked += walk.start_next() + " ";
+  BOOST_CHECK_EQUAL(walked, "0F0 0F1 0B0 0B1 ");
+}

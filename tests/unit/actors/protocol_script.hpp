@@ -42,6 +42,8 @@ inline std::string name_of(WorkKind kind) {
       return "validate";
     case WorkKind::roll_back:
       return "roll_back";
+    case WorkKind::fetch:
+      return "fetch";
   }
   return "?";
 }
@@ -78,6 +80,10 @@ inline std::string name_of(Purpose purpose) {
       return "replica_weights";
     case Purpose::replica_recompute:
       return "replica_recompute";
+    case Purpose::value_request:
+      return "value_request";
+    case Purpose::values:
+      return "values";
   }
   return "?";
 }
@@ -91,7 +97,8 @@ inline std::string name_of(const Address& to) {
 inline std::string name_of(const Message& message) {
   constexpr const char* names[] = {"begin_round", "apply",      "tokens",       "activation",
                                    "gradient",    "credit",     "contribution", "report",
-                                   "step_done",   "round_data", "failed",       "partial_norm"};
+                                   "step_done",   "round_data", "failed",       "partial_norm",
+                                   "sampled"};
   std::string name = names[message.index()];
   const std::uint32_t micro_batch = stamp_of(message).micro_batch;
   if (const auto* part = std::get_if<Contribution>(&message)) {

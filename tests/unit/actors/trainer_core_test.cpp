@@ -63,9 +63,8 @@ class Script {
     done.is_share = true;
     return receive(std::move(done));
   }
-  double scale() const {
-    return std::get<Apply>(std::get<Send>(last_.front()).message).gradient_scale;
-  }
+  const Apply& applied() const { return std::get<Apply>(std::get<Send>(last_.front()).message); }
+  double scale() const { return applied().gradient_scale; }
   std::optional<Result<RoundOutcome>> outcome() { return core_.take_outcome(); }
   std::string error() {
     const auto result = core_.take_outcome();
@@ -246,4 +245,28 @@ BOOST_AUTO_TEST_CASE(replicas_report_shares_of_squares_and_hashes) {
   const RoundOutcome outcome = shared.outcome().value().value();
   BOOST_CHECK_EQUAL(outcome.gradient_norm, expected.gradient_norm);
   BOOST_CHECK_EQUAL(outcome.parameter_hash, 12U);
+}
+
+// Not clipped, whatever the norm; how many labels were drawn goes with the decision.
+BOOST_AUTO_TEST_CASE(an_estimate_of_curvature_ends_as_a_step_does) {
+  RoundRequest request;
+  request.step = 4;
+  request.curvature = LabelDraw{7, 4};
+  Script trainer({1, 1, 1}, request);
+  trainer.data(12);
+  BOOST_CHECK_EQUAL(trainer.report({0, 0, 0}, {2.0}, {1e6}), "apply 0 -> 0.0.0");
+  BOOST_CHECK_EQUAL(trainer.scale(), 1.0);
+  BOOST_CHECK(trainer.applied().curvature_tokens == std::optional<std::int64_t>(12));
+  trainer.done({0, 0, 0}, 0);
+  BOOST_CHECK_EQUAL(trainer.outcome()->value().valid_tokens, 12);
+
+  Script broken({1, 1, 1}, request);
+  broken.data(12);
+  broken.report({0, 0, 0}, {2.0}, {1.0}, "head");
+  BOOST_CHECK(contains(broken.error(), "step 5, estimate of its curvature: the gradient of head"));
+
+  Script plain({1, 1, 1});
+  plain.data(12);
+  plain.report({0, 0, 0}, {2.0}, {1.0});
+  BOOST_CHECK(!plain.applied().curvature_tokens);
 }

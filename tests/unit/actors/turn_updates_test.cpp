@@ -73,8 +73,9 @@ BOOST_AUTO_TEST_CASE(seven_billion_parameters_take_little_more_than_their_weight
     const std::string optimizer = std::string("train.optimizer.name=") + name;
     BOOST_TEST(planned_bytes(seven_billion, lean_with({optimizer})) < 2.1);
     BOOST_TEST(planned_bytes(seven_billion, {"model.dtype=bfloat16", "model.master_weights=false",
-                                             optimizer}) < 2.17);
-    BOOST_TEST(planned_bytes(gpt2_small, lean_with({optimizer})) < 4.6);
+                                             optimizer}) < 2.1);
+    // A tied table's gradient is one, made by the head and by the embedding.
+    BOOST_TEST(planned_bytes(gpt2_small, lean_with({optimizer})) < 3.5);
   }
   BOOST_CHECK_CLOSE(planned_bytes(seven_billion, {"model.dtype=bfloat16"}), 18.0, 1.0);
 }
@@ -117,7 +118,9 @@ BOOST_AUTO_TEST_CASE(what_a_run_cannot_do_is_said) {
   says({forced, "tuning.method=lora"}, "tuned");
   says({forced, "grid.schedule=pipemare", "grid.pp=2"}, "synchronous");
   says({"model.master_weights=false"}, "model.dtype bfloat16");
-  says({"train.optimizer.name=lomo", "tuning.method=lora"}, "");
+  BOOST_CHECK(
+      message_for({"model.dtype=bfloat16", "model.master_weights=false", "tuning.method=lora"})
+          .empty());
   BOOST_CHECK(message_for({"train.optimizer.name=lomo", "tuning.method=lora"}).empty());
 }
 

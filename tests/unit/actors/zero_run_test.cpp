@@ -157,6 +157,30 @@ BOOST_AUTO_TEST_CASE(replicas_take_what_was_planned_and_less_at_each_level) {
   BOOST_TEST(static_cast<double>(held[3]) < 0.27 * static_cast<double>(held[0]));
 }
 
+// Rooms for the present segment and the next ones are planned and taken.
+BOOST_AUTO_TEST_CASE(copies_of_values_take_what_was_planned) {
+  const Overrides grid = {
+      "grid.dp=2",    "grid.threads=1",        "train.accumulation=1", "train.micro_batch_size=1",
+      "train.zero=3", "train.zero_copies=true"};
+  std::vector<std::size_t> peaks;
+  for (const int prefetch : {0, 2}) {
+    Overrides overrides = grid;
+    overrides.push_back(fmt::format("train.zero_prefetch={}", prefetch));
+    const RunConfig config = proportioned_config(overrides);
+    const Plan plan = make_plan(config).value();
+    MeasuredGrid measured(config);
+    measured.train(3);
+    const std::size_t most =
+        std::max(measured.memory_of(0).peak_bytes, measured.memory_of(1).peak_bytes);
+    const double ratio = static_cast<double>(plan.shards[0].peak_bytes) / static_cast<double>(most);
+    fmt::print("prefetch {}: planned {}, measured {}\n", prefetch, plan.shards[0].peak_bytes, most);
+    BOOST_TEST(ratio > 0.9);
+    BOOST_TEST(ratio < 1.1);
+    peaks.push_back(plan.shards[0].peak_bytes);
+  }
+  BOOST_TEST(peaks[1] > peaks[0]);
+}
+
 BOOST_AUTO_TEST_CASE(what_does_not_go_together_is_refused_in_a_line) {
   const auto refusal = [](const Overrides& overrides) {
     const Result<ModelSetup> setup = set_up_model(proportioned_config(overrides));

@@ -142,7 +142,7 @@ BOOST_FIXTURE_TEST_CASE(damage_is_found_before_the_run, Mixed) {
   const std::string made = tokenized("t", files);
   data.train = {made};
   for (const std::string name : {"tokens", "mask", "index"}) {
-    const std::string path = made + "/shard-00000." + name;
+    const std::string path = fmt::format("{}/shard-00000.{}", made, name);
     const std::string whole = read(path);
     std::string flipped = whole;
     flipped[whole.size() / 2] ^= 1;
@@ -225,7 +225,40 @@ BOOST_FIXTURE_TEST_CASE(tokens_of_another_tokenizer_or_model_are_refused, Mixed)
   options.vocabulary_size = 259;
   BOOST_TEST(error() == "no error");
   encoder.begin = begin_token;
-  BOOST_TEST(says(error(), "another tokenizer than the model's"));
+  BOOST_TEST(says(error(),
+                  "another tokenizer than the model's: with the same vocabulary, it "
+                  "splits or frames text in another way"));
+  // As directories were written before the parts had hashes of their own.
+  Json old = parse_json(read(made + "/manifest.json"), "manifest").value();
+  for (const char* key : {"vocabulary_hash", "split_hash", "beside"}) old.erase(key);
+  overwrite(made + "/manifest.json", old.dump());
+  BOOST_TEST(says(error(), "another tokenizer than the model's; run tokenize again"));
+  encoder.begin.reset();
+  BOOST_TEST(error() == "no error");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_foreign_file_keeps_a_directory_from_being_replaced, Mixed) {
+  tokens.finish = [](const std::string& made) {
+    return write_file_atomic(join_path(made, "tokenizer.json"), "{}");
+  };
+  const std::string made = tokenized("t", files);
+  const auto refused = [&] {
+    const auto result = tokenize_files(files, data, encoder, made, tokens);
+    return result.ok() ? "no error" : result.error().message;
+  };
+  BOOST_TEST(read_token_manifest(made)->beside == std::vector<std::string>{"tokenizer.json"},
+             boost::test_tools::per_element());
+  BOOST_TEST(refused() == "no error");  // its own files
+  overwrite(join_path(made, "notes.txt"), "mine");
+  BOOST_TEST(says(refused(), "holds 'notes.txt', which tokenize did not write"));
+  BOOST_TEST(read(join_path(made, "notes.txt")) == "mine");
+  std::filesystem::remove(join_path(made, "notes.txt"));
+  // What comes while it works is found before it is too late.
+  tokens.finish = [&](const std::string&) {
+    return write_file_atomic(join_path(made, "late.txt"), "mine");
+  };
+  BOOST_TEST(says(refused(), "holds 'late.txt'"));
+  BOOST_TEST(read(join_path(made, "late.txt")) == "mine");
 }
 
 BOOST_FIXTURE_TEST_CASE(what_cannot_be_tokenised_leaves_nothing_behind, Mixed) {

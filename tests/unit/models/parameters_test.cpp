@@ -176,11 +176,56 @@ BOOST_AUTO_TEST_CASE(a_tied_head_far_away_is_a_copy) {
   BOOST_TEST(std::memcmp(values.raw(), embedding.data(), values.size_bytes()) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_head_of_its_own_is_in_turn) {
+  const ModelTraits traits = golden_traits("llama3");
+  Stream stream(inline_stream());
+  ModelTraits untied = traits;
+  untied.tied_embeddings = false;
+  std::vector<ParameterSpec> specs = *declare_parameters(untied, slice_of(untied));
+  take_turns(untied, slice_of(untied), specs);
+  const Parameters parameters(stream.allocator(), specs, DType::f32, true);
+  const std::byte* room = parameters.gradient(parameters.find("embedding")).raw();
+  BOOST_TEST(parameters.gradient(parameters.find("head")).raw() == room);
+  BOOST_TEST(parameters.gradient(parameters.find("layers.0.attention.q")).raw() == room);
+}
+
+// Frozen weights are kept once, in the compute type: with their bits, wherever they stand.
+BOOST_AUTO_TEST_CASE(what_is_frozen_has_no_float32_value_under_bfloat16) {
+  const ModelTraits traits = golden_traits("qwen2");
+  Stream stream(inline_stream());
+  std::vector<ParameterSpec> specs = *declare_parameters(traits, slice_of(traits));
+  Parameters all(stream.allocator(), specs, DType::bf16, true);
+  for (ParameterSpec& spec : specs) spec.trainable = spec.name == "layers.0.mlp.down";
+  for (const int level : {0, 3}) {
+    const Sharding sharding{0, level == 0 ? 1 : 2, level};
+    Parameters some(stream.allocator(), specs,
+                    {.compute_dtype = DType::bf16, .sharding = sharding});
+    stream.submit([&] {
+      all.initialize(stream, 42);
+      some.initialize(stream, 42);
+    });
+    BOOST_TEST(some.values().element_count() <= all.padded_count(all.find("layers.0.mlp.down")));
+    int held = 0;
+    for (int index = 0; index < all.count(); ++index) {
+      const std::string& name = specs[static_cast<std::size_t>(index)].name;
+      if (all.is_alias(index) || !some.holds_value(index)) continue;
+      ++held;
+      const bool is_trained = some.is_trainable(index);
+      const Tensor value = some.value(index), whole = all.compute(index);
+      BOOST_TEST((value.dtype() == (is_trained ? DType::f32 : DType::bf16)), name);
+      BOOST_TEST(std::memcmp(some.compute(index).raw(), whole.raw(), whole.size_bytes()) == 0,
+                 name);
+      if (!is_trained) BOOST_TEST(value.raw() == some.compute(index).raw(), name);
+    }
+    BOOST_TEST((level == 0 ? held > 1 && some.holds_value(0) : held < all.count()));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(gradients_in_turn_share_one_room) {
   const ModelTraits traits = golden_traits("gpt2");
   Stream stream(inline_stream());
   std::vector<ParameterSpec> specs = *declare_parameters(traits, slice_of(traits));
-  take_turns(traits, slice_of(traits), true, specs);
+  take_turns(traits, slice_of(traits), specs);
   const Parameters parameters(stream.allocator(), specs, DType::f32, true);
   std::map<int, std::int64_t> turns;
   std::int64_t standing = 0;
@@ -189,7 +234,7 @@ BOOST_AUTO_TEST_CASE(gradients_in_turn_share_one_room) {
     (parameters.is_in_turn(index) ? turns[specs[static_cast<std::size_t>(index)].turn]
                                   : standing) += parameters.padded_count(index);
   }
-  BOOST_CHECK_EQUAL(turns.size(), static_cast<std::size_t>(1 + 2 * traits.layer_count));
+  BOOST_CHECK_EQUAL(turns.size(), static_cast<std::size_t>(2 * traits.layer_count));
   std::int64_t room = 0;
   for (const auto& [turn, count] : turns) room = std::max(room, count);
   const Tensor all = parameters.standing_gradients();
@@ -198,10 +243,13 @@ BOOST_AUTO_TEST_CASE(gradients_in_turn_share_one_room) {
     const std::byte* at = parameters.gradient(parameters.find(name)).raw();
     return at == all.raw() + 4 * standing;
   };
-  for (const char* first : {"embedding", "layers.0.attention.q", "layers.1.mlp.up"}) {
+  for (const char* first : {"layers.0.attention.q", "layers.1.mlp.up"}) {
     BOOST_TEST(begins_room(first), first);
   }
   BOOST_TEST(!begins_room("layers.0.attention.norm"));
-  BOOST_TEST(!begins_room("head"));  // the tied head's part waits for the embedding's turn
+  // A tied table has one gradient, begun by the head and ended by the embedding.
+  BOOST_TEST(!begins_room("embedding"));
+  BOOST_TEST(parameters.gradient(parameters.find("head")).raw() ==
+             parameters.gradient(parameters.find("embedding")).raw());
   BOOST_TEST(room < parameters.trainable_elements());
 }

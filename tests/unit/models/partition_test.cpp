@@ -5,6 +5,7 @@
 
 #include "models/flops.hpp"
 #include "models/partition.hpp"
+#include "models/peft/tuning.hpp"
 #include "models/registry.hpp"
 
 using namespace collie;
@@ -121,4 +122,85 @@ BOOST_AUTO_TEST_CASE(llama2_7b_has_its_published_size) {
   const auto traits = parse_model_config(config, "config");
   BOOST_REQUIRE(traits.ok());
   BOOST_TEST(parameter_count(*traits) == 6738415616);
+}
+
+namespace {
+
+ModelTraits tuned_traits() {
+  const Json config = {{"model_type", "llama"},  {"vocab_size", 1000},
+                       {"hidden_size", 64},      {"intermediate_size", 172},
+                       {"num_hidden_layers", 4}, {"num_attention_heads", 4}};
+  return parse_model_config(config, "config").value();
+}
+
+constexpr double head_products = 1000.0 * 64, layer_products = 64.0 * (4 * 64 + 3 * 172);
+constexpr double layer_attention = 4.0 * 64 * 128;  // forward, at 128 tokens
+
+}  // namespace
+
+// Hu et al. 2021: the products with frozen weights have no weight gradient, those with A and B do.
+BOOST_AUTO_TEST_CASE(frozen_weights_take_four_operations_a_token) {
+  const ModelTraits traits = tuned_traits();
+  Tuning lora;
+  lora.method = TuningMethod::lora;
+  lora.targets = {"q_proj", "v_proj"};
+  for (const std::int64_t rank : {1, 8}) {
+    lora.rank = rank;
+    const double adapters = 4 * 2 * static_cast<double>(rank) * (64 + 64);
+    const double wanted =
+        4.0 * (4 * layer_products + head_products) + 6.0 * adapters + 3.0 * 4 * layer_attention;
+    BOOST_TEST(training_flops_per_token(traits, 128, &lora) == wanted,
+               boost::test_tools::tolerance(1e-12));
+  }
+  lora.modules_to_save = {"lm_head"};
+  const double saved = training_flops_per_token(traits, 128, &lora);
+  lora.modules_to_save.clear();
+  BOOST_TEST(saved - training_flops_per_token(traits, 128, &lora) == 2.0 * head_products,
+             boost::test_tools::tolerance(1e-12));
+}
+
+BOOST_AUTO_TEST_CASE(what_has_nothing_to_train_below_it_takes_no_backward) {
+  const ModelTraits traits = tuned_traits();
+  Tuning lora;
+  lora.method = TuningMethod::lora;
+  lora.rank = 8;
+  lora.targets = {"layers.3.self_attn.q_proj"};
+  const double adapters = 8.0 * (64 + 64);
+  const double forward = 2.0 * (4 * layer_products + head_products) + 4 * layer_attention;
+  const double backward = 2.0 * (layer_products + head_products) + 2.0 * layer_attention;
+  BOOST_TEST(training_flops_per_token(traits, 128, &lora) == forward + backward + 6.0 * adapters,
+             boost::test_tools::tolerance(1e-12));
+  StageSlice first;
+  first.layer_end = 2;
+  first.has_head = false;
+  const PassFlops below = pass_flops_per_token(traits, first, 128, &lora);
+  BOOST_TEST(below.forward > 0.0);
+  BOOST_TEST(below.input == 0.0);
+  BOOST_TEST(below.weight == 0.0);
+}
+
+BOOST_AUTO_TEST_CASE(virtual_tokens_need_the_whole_way_back_and_no_weights) {
+  const ModelTraits traits = tuned_traits();
+  for (const TuningMethod method :
+       {TuningMethod::prompt, TuningMethod::prefix, TuningMethod::ia3}) {
+    Tuning tuning;
+    tuning.method = method;
+    const double wanted = 4.0 * (4 * layer_products + head_products) + 3.0 * 4 * layer_attention;
+    BOOST_TEST(training_flops_per_token(traits, 128, &tuning) == wanted,
+               boost::test_tools::tolerance(1e-12));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(stages_and_passes_add_up_to_the_whole_model) {
+  const ModelTraits traits = tuned_traits();
+  StageSlice first, second;
+  first.layer_end = second.layer_begin = 1;
+  second.layer_end = 4;
+  first.has_head = second.has_embedding = false;
+  double sum = 0.0;
+  for (const StageSlice& slice : {first, second}) {
+    const PassFlops flops = pass_flops_per_token(traits, slice, 128, nullptr);
+    sum += flops.forward + flops.input + flops.weight;
+  }
+  BOOST_TEST(sum == training_flops_per_token(traits, 128), boost::test_tools::tolerance(1e-12));
 }

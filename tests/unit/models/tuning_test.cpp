@@ -52,13 +52,26 @@ struct Directory {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused_with_the_remedy) {
-  Tuning dora = of_method(TuningMethod::lora);
-  dora.dora = true;
-  BOOST_TEST(check_training(dora).ok());
-  dora.dropout = 0.1;
-  BOOST_TEST(refusal(dora) == "none");  // for PEFT's adapters that were trained so
-  check_says(check_training(dora).error().message,
-             "tuning.dropout: 0.1 with dora is not supported in training: set it");
+  Tuning lora = of_method(TuningMethod::lora);
+  lora.targets = {"q_proj", "lm_head"};
+  lora.dora = true;
+  check_says(refusal(lora), "tuning.dora: is not supported on lm_head, only in layers");
+  lora.targets = {"q_proj", "embed_tokens"};
+  check_says(refusal(lora), "on model.embed_tokens");
+  lora.dora = false;
+  lora.rank_pattern = {{"v_proj", 2}};
+  check_says(refusal(lora), "tuning.rank_pattern: 'v_proj' means no module that is adapted");
+  lora.rank_pattern = {{"embed_tokens", 33}};
+  check_says(refusal(lora),
+             "tuning.rank_pattern: 33 is more than model.embed_tokens has (96 x 32)");
+  lora.rank_pattern = {};
+  lora.layers = {3};
+  check_says(refusal(lora), "tuning.layers: 3 must be from 0 to 2");
+  lora.layers = {1};
+  lora.exclude_modules = {"q_proj"};
+  check_says(refusal(lora), "tuning.targets: nothing is left to adapt");
+  lora.exclude_modules = {"q_prj"};
+  check_says(refusal(lora), "did you mean 'q_proj'?");
 
   Tuning ia3 = of_method(TuningMethod::ia3);
   BOOST_TEST(refusal(ia3) == "none");
@@ -103,6 +116,15 @@ BOOST_FIXTURE_TEST_CASE(adapter_configurations_that_mean_something_else_are_refu
   check_says(refusal_of(R"({"peft_type": "P_TUNING", "num_virtual_tokens": 100})"),
              "virtual_tokens: 100 must be from 1 to 63");
   check_says(refusal_of(R"({"peft_type": "HOULSBY", "bottleneck": 0})"), "bottleneck");
+  check_says(refusal_of(R"({"peft_type": "LORA", "r": 2, "init_lora_weights": "pissa"})"),
+             "init_lora_weights: 'pissa' changes the model beside the adapter");
+  check_says(refusal_of(R"({"peft_type": "LORA", "r": 2, "rank_pattern": {".*q_proj": 3}})"),
+             "'.*q_proj' is a regular expression");
+  check_says(refusal_of(R"({"peft_type": "LORA", "r": 2, "rank_pattern": {"q_proj": 2.5}})"),
+             "rank_pattern: ranks are whole numbers");
+  check_says(refusal_of(R"({"peft_type": "LORA", "r": 2, "layers_to_transform": [0],
+                            "layers_pattern": "blocks"})"),
+             "layers_pattern: must be layers");
 }
 
 // At the start DoRA changes nothing: its magnitudes are the norms, also where a shard holds but a

@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(every_message_has_two_ends_and_compute_is_unchanged) {
     for (std::size_t rank = 0; rank < 4; ++rank) {
       for (const Action& action : lowered.programs[rank]) {
         if (!is_send(action.verb) && !is_receive(action.verb)) continue;
-        const Message message = message_of(action);
+        const ScheduleMessage message = message_of(action);
         auto& [sends, receives] = ends[{message.is_gradient, message.from_stage, message.to_stage,
                                         action.micro_batch, action.slice, action.direction}];
         ++(is_send(action.verb) ? sends : receives);

@@ -154,7 +154,8 @@ BOOST_AUTO_TEST_CASE(what_a_csv_cannot_hold_is_an_error) {
   BOOST_TEST(broken([](Schedule& s) { s.programs[0][0].stage = 2; }) ==
              "2F0 on rank 0, which is out of range");
   BOOST_TEST(broken([](Schedule& s) {
-               for (int i = 0; i < 2; ++i) s.programs[0][i].overlaps_next = true;
+               s.programs[0][0].overlaps_next = true;
+               s.programs[0][1].overlaps_next = true;
              }) == "0F1 on rank 0: two actions side by side, no more and no less");
 }
 

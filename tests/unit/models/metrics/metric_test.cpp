@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <set>
 
 #include "../../runtime/temporary_directory.hpp"
+#include "runtime/config.hpp"
 
 namespace collie {
 namespace {
@@ -168,6 +170,19 @@ BOOST_AUTO_TEST_CASE(decode_writes_what_was_decoded_in_order) {
              "{\"index\":0,\"prediction\":\"line\\n\xEF\xBF\xBD \\\"0\",\"references\":[\"r\"]}\n"
              "{\"index\":1,\"prediction\":\"line\\n\xEF\xBF\xBD \\\"1\",\"references\":[\"r\"]}\n");
   BOOST_TEST(!metric->save(folder.file("absent")).ok());
+}
+
+BOOST_AUTO_TEST_CASE(the_configuration_knows_every_metric) {
+  const Json schema = config_schema();
+  const Json& names = schema.at(Json::json_pointer(
+      "/properties/eval/properties/evaluators/items/properties/metrics/anyOf/0/enum"));
+  BOOST_TEST(
+      names.get<std::set<std::string>>() ==
+          [] {
+            const std::vector<std::string> known = metric_names();
+            return std::set<std::string>(known.begin(), known.end());
+          }(),
+      boost::test_tools::per_element());
 }
 
 }  // namespace
