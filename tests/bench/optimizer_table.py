@@ -37,7 +37,9 @@ def rows_of(lines):
         kind.setdefault(key, []).append(line)
     for key, turns in ours.get("float32", {}).items():
         # Of several turns the better one counts, for the share of the bound too.
-        line, other = best(turns), best(theirs.get(key, []))
+        line, others = best(turns), theirs.get(key, [])
+        other = best(others)
+        foreach = best([turn for turn in others if "foreach" in turn["implementation"]])
         narrow = max((turn["of_bound"] for turn in ours.get("bfloat16", {}).get(key, [])),
                      default=None)
         moved = f"{line['flops'] / 1e9:.0f} GFLOP" if line["flops"] else \
@@ -47,6 +49,7 @@ def rows_of(lines):
                  f"{100 * narrow:.0f} %" if narrow is not None else "-"]
         cells += [f"{other['step_ms_median']:.1f}", other["implementation"],
                   f"{other['step_ms_median'] / line['step_ms_median']:.2f}"] if other else ["-"] * 3
+        cells.append(f"{foreach['step_ms_median'] / line['step_ms_median']:.2f}" if foreach else "-")
         yield cells
 
 
@@ -56,7 +59,8 @@ def print_optimizers(lines, table):
            "read and write; the bound is what these bytes take at the bandwidth measured in the "
            "same round, muon's its operations at the arithmetic peak:"),
           ("optimizer", "threads", "moved", "collie-actor, ms", "of the bound",
-           "with a bf16 copy", "PyTorch, ms", "implementation", "ratio"), list(rows_of(lines)))
+           "with a bf16 copy", "PyTorch's best, ms", "implementation", "ratio", "over foreach"),
+          list(rows_of(lines)))
 
 
 if __name__ == "__main__":
