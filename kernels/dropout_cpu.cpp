@@ -1,5 +1,3 @@
-// Philox runs on a block of counters at once, in plain loops that the compiler turns into vectors
-// of each target.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -30,18 +28,7 @@ void run_block(std::uint64_t first, const DropoutMask& mask,
     words[2][c] = static_cast<std::uint32_t>(mask.stream_id);
     words[3][c] = static_cast<std::uint32_t>(mask.stream_id >> 32);
   }
-  PhiloxKey key = mask.key;
-  for (int round = 0; round < 10; ++round) {
-    for (int c = 0; c < block_calls; ++c) {
-      const std::uint64_t one = std::uint64_t{0xD2511F53U} * words[0][c];
-      const std::uint64_t two = std::uint64_t{0xCD9E8D57U} * words[2][c];
-      words[0][c] = static_cast<std::uint32_t>(two >> 32) ^ words[1][c] ^ key[0];
-      words[1][c] = static_cast<std::uint32_t>(two);
-      words[2][c] = static_cast<std::uint32_t>(one >> 32) ^ words[3][c] ^ key[1];
-      words[3][c] = static_cast<std::uint32_t>(one);
-    }
-    key = {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};
-  }
+  philox_4x32_10_block(mask.key, words);
 }
 
 // The draws of a block in the order of the elements: the low half of a word before its high half.

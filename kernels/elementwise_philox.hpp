@@ -2,6 +2,8 @@
 // numbers: as easy as 1, 2, 3" (SC 2011): a bijection of the counter for each key.
 #pragma once
 
+#include <hwy/base.h>
+
 #include <array>
 #include <cstdint>
 
@@ -21,6 +23,23 @@ constexpr PhiloxCounter philox_4x32_10(PhiloxCounter counter, PhiloxKey key) {
     key = {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};
   }
   return counter;
+}
+
+// Of many counters at once: words[i][c] is word i of counter c. In plain loops, which the compiler
+// turns into vectors of each target that this is inlined into.
+template <int calls>
+HWY_INLINE void philox_4x32_10_block(PhiloxKey key, std::uint32_t (&words)[4][calls]) {
+  for (int round = 0; round < 10; ++round) {
+    for (int c = 0; c < calls; ++c) {
+      const std::uint64_t one = std::uint64_t{0xD2511F53U} * words[0][c];
+      const std::uint64_t two = std::uint64_t{0xCD9E8D57U} * words[2][c];
+      words[0][c] = static_cast<std::uint32_t>(two >> 32) ^ words[1][c] ^ key[0];
+      words[1][c] = static_cast<std::uint32_t>(two);
+      words[2][c] = static_cast<std::uint32_t>(one >> 32) ^ words[3][c] ^ key[1];
+      words[3][c] = static_cast<std::uint32_t>(one);
+    }
+    key = {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};
+  }
 }
 
 }  // namespace collie::kernels

@@ -1,5 +1,4 @@
-// Philox runs on a block of counters at once, as in dropout_cpu.cpp; the rest is one pass over a
-// row of logits that keeps the best.
+// One pass over a row of logits that keeps the best.
 #include <algorithm>
 #include <limits>
 
@@ -31,18 +30,7 @@ void run_noise(std::uint32_t first, const cpu::LabelNoise& noise, NoiseBlock& bl
     words[2][c] = static_cast<std::uint32_t>(noise.token >> 32);
     words[3][c] = noise.step;
   }
-  PhiloxKey key = noise.key;
-  for (int round = 0; round < 10; ++round) {
-    for (int c = 0; c < noise_calls; ++c) {
-      const std::uint64_t one = std::uint64_t{0xD2511F53U} * words[0][c];
-      const std::uint64_t two = std::uint64_t{0xCD9E8D57U} * words[2][c];
-      words[0][c] = static_cast<std::uint32_t>(two >> 32) ^ words[1][c] ^ key[0];
-      words[1][c] = static_cast<std::uint32_t>(two);
-      words[2][c] = static_cast<std::uint32_t>(one >> 32) ^ words[3][c] ^ key[1];
-      words[3][c] = static_cast<std::uint32_t>(one);
-    }
-    key = {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};
-  }
+  philox_4x32_10_block(noise.key, words);
   for (int c = 0; c < noise_calls; ++c) {
     for (int word = 0; word < 4; ++word) block.words[4 * c + word] = words[word][c];
   }

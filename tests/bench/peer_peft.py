@@ -118,7 +118,8 @@ def measure(torch, args, shape):
         seconds.append(time.perf_counter() - begin)
         processor.append(time.process_time() - used)
     steady = peak_since_reset() if can_reset else 0
-    return dict(seconds=seconds, processor=processor, loss=loss, steady=steady, peak=max(before, steady),
+    return dict(seconds=seconds, processor=processor, loss=loss, steady=steady,
+                peak=max(before, steady),
                 trained=sum(p.numel() for p in model.parameters() if p.requires_grad))
 
 
@@ -145,7 +146,8 @@ def main():
         steady_peak_rss_bytes=result["steady"],
         step_ms_median=round(1e3 * statistics.median(seconds), 3),
         step_ms_best=round(1e3 * min(seconds), 3),
-        processor_ms_median=round(1e3 * statistics.median(result["processor"]), 3), loss=result["loss"], steps=args.steps,
+        processor_ms_median=round(1e3 * statistics.median(result["processor"]), 3),
+        loss=result["loss"], steps=args.steps,
         trained_parameters=result["trained"], blas=blas_in_use(), tuned=not args.untuned)),
           flush=True)
 

@@ -204,7 +204,8 @@ class Bench {
     const double best = *std::min_element(timed.seconds.begin(), timed.seconds.end());
     const auto tokens = static_cast<double>(options_.model.tokens());
     const double flops =
-        tokens * training_flops_per_token(options_.model.traits, options_.model.sequence);
+        tokens * training_flops_per_token(options_.model.traits, options_.model.sequence,
+                                          options_.tuning.get());
     Json line{{"peer", "collie"},
               {"mode", mode},
               {"model", arguments_.text("model")},
