@@ -94,9 +94,9 @@ struct SaveEvent {
 };
 
 struct TrainingReport {
-  std::int64_t steps_done = 0;  // over all sessions of the run
-  bool stopped_early = false;   // a stop was requested; the checkpoint allows to go on
-  double final_loss = 0.0;
+  std::int64_t steps_done = 0;   // over all sessions of the run
+  bool stopped_early = false;    // a stop was requested; the checkpoint allows to go on
+  double final_loss = 0.0;       // 0 where no step was left to do
   double validation_loss = 0.0;  // 0 without a validation set
   double perplexity = 0.0;
   std::string model_directory;

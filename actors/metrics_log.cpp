@@ -140,15 +140,24 @@ void MetricsLog::on_save(const SaveEvent& save) {
           {"seconds", save.seconds}});
 }
 
+namespace {
+
+// What was not measured is null in the file, not a perfect model's loss.
+Json measured_or_null(double value) {
+  return value == 0.0 ? Json() : Json(value);
+}
+
+}  // namespace
+
 void MetricsLog::on_end(const TrainingReport& report) {
   Json epochs = Json::object();
   for (const SourceEpochs& source : report.source_epochs) epochs[source.name] = source.epochs;
   append("end", Kind::note, report.steps_done,
          {{"steps_done", report.steps_done},
           {"stopped_early", report.stopped_early},
-          {"final_loss", report.final_loss},
-          {"validation_loss", report.validation_loss},
-          {"perplexity", report.perplexity},
+          {"final_loss", measured_or_null(report.final_loss)},
+          {"validation_loss", measured_or_null(report.validation_loss)},
+          {"perplexity", measured_or_null(report.perplexity)},
           {"model_directory", report.model_directory},
           {"parameter_hash", hash_text(report.parameter_hash)},
           {"source_epochs", std::move(epochs)},

@@ -11,7 +11,7 @@
 //   {"event": "note", "step", "text"}
 //   {"event": "save", "step", "kind": "model" or "checkpoint", "path", "seconds"}
 //   {"event": "end", "steps_done", "stopped_early", "final_loss", ..., "parameter_hash",
-//    "source_epochs": {"<name>": ...}}
+//    "source_epochs": {"<name>": ...}}: a figure that was not measured is null
 //
 // A step also tells of this machine since the step before: network_received_bytes,
 // network_sent_bytes, disk_read_bytes, disk_written_bytes, and host_resident_bytes now; what the

@@ -18,6 +18,7 @@ Result<std::unique_ptr<TrainingGrid>> TrainingGrid::create(
   COLLIE_TRY(const ResumePoint resume_point, find_resume_point(config));
   for (const Error& error : resume_point.damaged) grid->warnings_.push_back(error.message);
   COLLIE_TRY(grid->setup_, set_up_run(config, kind, resume_point));
+  grid->warn_about_cuts();
   const std::size_t data_bytes =
       Dataset::memory_bytes({grid->setup_.train_data.get(), grid->setup_.validation_data.get()});
   COLLIE_TRY_VOID(
@@ -30,6 +31,21 @@ Result<std::unique_ptr<TrainingGrid>> TrainingGrid::create(
   if (resume_point.checkpoint) COLLIE_TRY_VOID(grid->resume(*resume_point.checkpoint));
   grid->make_world();
   return grid;
+}
+
+void TrainingGrid::warn_about_cuts() {
+  const auto warn = [this](std::string_view what, const Dataset* data) {
+    if (data == nullptr || data->statistics().truncated == 0) return;
+    const DatasetStatistics& has = data->statistics();
+    warnings_.push_back(
+        fmt::format("{}: {} of {} records are longer than data.sequence_length {} and were cut, {} "
+                    "of them left "
+                    "out with nothing to learn; raise it to keep them",
+                    what, has.truncated, has.documents + has.dropped,
+                    setup_.config.data.sequence_length, has.dropped));
+  };
+  warn("training data", setup_.train_data.get());
+  warn("validation data", setup_.validation_data.get());
 }
 
 Status TrainingGrid::plan(const PlanInputs& inputs) {

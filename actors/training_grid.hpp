@@ -92,6 +92,7 @@ class TrainingGrid {
   void add_whole(ModelAssembler& assembler, ModelExecutor& executor, bool merged);
   Status resume(const Checkpoint& checkpoint);
   void warn_about_changes(const Checkpoint& checkpoint);
+  void warn_about_cuts();
   void make_world();
   std::size_t replica_shards() const;
 

@@ -29,6 +29,11 @@ Result<Generator*> AdapterSwitch::use(const std::string& name) {
   if (found == adapters_.end()) {
     std::vector<std::string> names;
     for (const auto& [known, adapter] : adapters_) names.push_back(known);
+    if (names.empty()) {
+      return make_error(ErrorCode::invalid_config,
+                        "no adapter is named {}, for none is loaded; name one with --adapter",
+                        quoted_name(name));
+    }
     return make_error(ErrorCode::invalid_config, "no adapter is named {}, there are {}{}",
                       quoted_name(name), fmt::join(names, ", "), did_you_mean(name, names));
   }

@@ -220,6 +220,11 @@ std::vector<std::string> config_warnings(const RunConfig& config) {
   note(config.train.zero > 0 && config.grid.dp == 1,
        fmt::format("train.zero {} has no effect with grid.dp 1: there is no replica to share with",
                    config.train.zero));
+  const bool copies = config.train.zero == 3 && config.train.zero_copies;
+  note(config.train.zero_copies && !copies,
+       "train.zero_copies has no effect while train.zero is not 3");
+  note(config.train.zero_prefetch != TrainSection{}.zero_prefetch && !copies,
+       "train.zero_prefetch has no effect without train.zero 3 and train.zero_copies");
   note(config.data.packing_window > 0 && !config.data.packing,
        "data.packing_window has no effect while data.packing is false");
   const bool validates = !config.data.validation.empty() || config.data.validation_fraction > 0.0;

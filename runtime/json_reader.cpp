@@ -167,7 +167,9 @@ Status JsonReader::refuse_unknown_keys() const {
   for (const auto& [name, value] : json_->get_ref<const Json::object_t&>()) {
     if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
     std::string hint = did_you_mean(name, known_);
-    if (hint.empty() && known_.size() <= known_keys_shown_max) {
+    if (hint.empty() && known_.empty()) {
+      hint = "; it takes none";
+    } else if (hint.empty() && known_.size() <= known_keys_shown_max) {
       hint = fmt::format("; known keys are {}", fmt::join(known_, ", "));
     }
     return make_error(code_, "{}: {}unknown key {}{}", file_, path_.empty() ? "" : path_ + ": ",

@@ -16,7 +16,8 @@ namespace collie {
 namespace {
 
 constexpr std::int64_t samples_per_matrix = 64;
-constexpr std::string_view layers_key = "layers_hash";
+constexpr std::int64_t sampled_rows = 8;  // of an embedding, which may be given more
+constexpr std::string_view weights_key = "weights_hash";
 
 // "model.layers.3.mlp.up_proj.weight" and "h.3.mlp.c_fc.weight": a part that is a number.
 bool is_of_layer(std::string_view name) {
@@ -49,10 +50,11 @@ std::uint16_t sample_of(DType dtype, std::span<const std::byte> bytes, std::int6
   return BFloat16(value).bits;
 }
 
-void add_samples(const LocatedTensor& located, Hash64& hash) {
+// Of the first `rows` rows.
+void add_samples(const LocatedTensor& located, std::int64_t rows, Hash64& hash) {
   const TensorEntry& entry = *located.entry;
   const std::span<const std::byte> bytes = located.file->bytes(entry);
-  const std::int64_t count = entry.shape[0] * entry.shape[1];
+  const std::int64_t count = rows * entry.shape[1];
   for (std::int64_t sample = 0; sample < samples_per_matrix && count > 0; ++sample) {
     const std::int64_t index = sample * (count - 1) / (samples_per_matrix - 1);
     const std::uint16_t bits = sample_of(entry.dtype, bytes, index);
@@ -109,16 +111,19 @@ Result<std::uint64_t> base_fingerprint(const std::string& model_directory) {
     const TensorEntry& entry = *located.entry;
     const bool is_float =
         entry.dtype == DType::f32 || entry.dtype == DType::bf16 || entry.dtype == DType::f16;
-    if (entry.shape.size() != 2 || !is_float || !is_of_layer(name)) continue;
-    hash.update(fmt::format("{}[{},{}]", bare_name(name), entry.shape[0], entry.shape[1]));
-    add_samples(located, hash);
+    // A head that is tied is in some copies' files and not in others'.
+    if (entry.shape.size() != 2 || !is_float || name.ends_with("lm_head.weight")) continue;
+    const std::int64_t rows =
+        is_of_layer(name) ? entry.shape[0] : std::min(entry.shape[0], sampled_rows);
+    hash.update(fmt::format("{}[{},{}]", bare_name(name), rows, entry.shape[1]));
+    add_samples(located, rows, hash);
   }
   return hash.value();
 }
 
 Status write_adapter_base(const DirectoryWriter& directory, const std::string& model_directory) {
   COLLIE_TRY(const std::uint64_t hash, base_fingerprint(model_directory));
-  const Json json = {{"base_model", model_directory}, {layers_key, hash_text(hash)}};
+  const Json json = {{"base_model", model_directory}, {weights_key, hash_text(hash)}};
   return directory.write_file(adapter_base_file, dump_json(json) + "\n");
 }
 
@@ -130,7 +135,7 @@ Result<std::string> check_adapter_base(const std::string& adapter_directory,
              read_file_inside(adapter_directory, adapter_base_file, limits::json_bytes_max));
   COLLIE_TRY(const Json json, parse_json(text, file));
   COLLIE_TRY(const JsonReader reader, JsonReader::open(json, file));
-  COLLIE_TRY(const std::string hash, reader.get_string(layers_key));
+  COLLIE_TRY(const std::string hash, reader.get_string(weights_key));
   COLLIE_TRY(const std::string name, reader.optional_string("base_model", ""));
   COLLIE_TRY(const std::uint64_t ours, base_fingerprint(model_directory));
   if (hash == hash_text(ours)) return std::string();

@@ -13,8 +13,9 @@ namespace collie {
 // Beside adapter_config.json; PEFT does not look at it.
 inline constexpr std::string_view adapter_base_file = "collie_base.json";
 
-// Of the layers' matrices, by some values of each in bfloat16: the same for a copy in another type,
-// with another vocabulary or other file names. It finds mistakes, not attackers.
+// Of the layers' matrices and the first rows of embeddings, by some values of each in bfloat16: the
+// same for a copy in another type, with a larger vocabulary or other file names. It finds mistakes,
+// not attackers.
 Result<std::uint64_t> base_fingerprint(const std::string& model_directory);
 
 // Says in the adapter's directory that it belongs to the model in this one.

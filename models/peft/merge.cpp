@@ -138,9 +138,10 @@ Status check_mergeable(const Tuning& tuning, const ModelTraits& traits, int tp_s
     return layer_of_module(module.path) < 0 && is_target(tuning, traits, module.path);
   };
   if (traits.tied_embeddings && std::ranges::any_of(adaptable_modules(tuning, traits), adapts)) {
-    return make_error(ErrorCode::unsupported,
-                      "embedding and head are one table in this model, and the adapter changes one "
-                      "of them: use the adapter beside the model");
+    return make_error(
+        ErrorCode::unsupported,
+        "embedding and head are one table in this model, which the adapter changes for "
+        "one or for each in its own way: use the adapter beside the model");
   }
   const bool is_lora = tuning.method == TuningMethod::lora;
   if (is_lora && tuning.dora && tp_size > 1) {

@@ -22,6 +22,7 @@ struct Model {
   std::int64_t vocabulary = 10;
   double shift = 0.0;       // of all values of the second layer's matrix
   double norm_shift = 0.0;  // of the norm
+  double embedding_shift = 0.0;
 };
 
 std::string value_bytes(DType dtype, double value) {
@@ -42,6 +43,7 @@ void write_model(const TemporaryDirectory& folder, const std::string& name, cons
   for (const TensorSpec& spec : specs) {
     double shift = spec.name.find("layers.1") != spec.name.npos ? model.shift : 0.0;
     if (spec.shape.size() == 1) shift = model.norm_shift;
+    if (spec.name.find("embed") != spec.name.npos) shift = model.embedding_shift;
     const std::int64_t count = spec.shape[0] * (spec.shape.size() == 2 ? spec.shape[1] : 1);
     std::string bytes;
     // A sixteenth's multiples: every type holds them.
@@ -72,6 +74,7 @@ BOOST_FIXTURE_TEST_CASE(a_copy_of_the_layers_is_the_same_model, Folder) {
   BOOST_TEST(hash_of({.prefix = ""}) == hash);
   BOOST_TEST(hash_of({.vocabulary = 12}) == hash);
   BOOST_TEST(hash_of({.shift = 1.0}) != hash);
+  BOOST_TEST(hash_of({.embedding_shift = 1.0}) != hash);
 }
 
 void write_adapter_config(const std::string& directory, const Json& base) {
