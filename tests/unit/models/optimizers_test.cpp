@@ -182,6 +182,36 @@ BOOST_DATA_TEST_CASE(bfloat16_states_have_half_the_size_and_stay_near,
   BOOST_TEST(optimizer_bytes_per_parameter(options.optimizer).value() == bytes / 2);
 }
 
+// Large copies are stored past the caches (kernels/flat_stores.hpp): of whole vectors, and with a
+// rest at the end of the rows.
+BOOST_DATA_TEST_CASE(copies_of_large_parameters_are_their_rounded_values,
+                     data::make({"sgd", "adamw", "lion", "adan", "sophia", "adafactor", "lomo",
+                                 "adalomo"}) *
+                         data::make({2080, 2051}),
+                     name, cols) {
+  ParameterSpec spec;
+  spec.name = "layers.0.matrix";
+  spec.rows = spec.row_end = 2050;
+  spec.cols = spec.col_end = cols;
+  Stream stream({.device = {}, .name = "large", .threads = 2, .inline_execution = true});
+  Parameters parameters(stream.allocator(), {spec}, DType::bf16, true);
+  parameters.initialize(stream, 1);
+  float* gradients = parameters.gradients().mutable_data<float>();
+  const std::int64_t count = spec.rows * spec.cols;
+  for (std::int64_t i = 0; i < count; ++i)
+    gradients[i] = static_cast<float>(i % 1001 - 500) * 1e-3F;
+  auto optimizer = make_optimizer({.name = name}, parameters, stream.allocator()).value();
+  stream.submit([&] {
+    Steps steps = optimizer->step(stream, {1, 0.01, 1.0}, parameters);
+    run_alone(steps);
+  });
+  const float* values = parameters.value(0).data<float>();
+  const BFloat16* copy = parameters.compute(0).data<BFloat16>();
+  std::int64_t wrong = 0;
+  for (std::int64_t i = 0; i < count; ++i) wrong += copy[i].bits != BFloat16(values[i]).bits;
+  BOOST_TEST(wrong == 0);
+}
+
 BOOST_AUTO_TEST_CASE(groups_change_what_their_patterns_match) {
   SceneOptions options = cases.at("adamw");
   options.optimizer.groups = {{.pattern = "model.layers.*.wide.weight", .lr_scale = 0.0},
