@@ -17,13 +17,15 @@ struct OptimizerKey {
   Names readers;
 };
 
+// Groups have these keys too.
+const Names reads_beta1 = {"adamw", "lion", "adan", "sophia", "adafactor", "adalomo", "muon"};
+const Names reads_beta2 = {"adamw", "lion", "adan", "sophia", "muon"};
+
 std::vector<OptimizerKey> optimizer_keys(const OptimizerSection& given) {
   const OptimizerSection usual;
   return {
-      {"beta1",
-       given.beta1.has_value(),
-       {"adamw", "lion", "adan", "sophia", "adafactor", "adalomo", "muon"}},
-      {"beta2", given.beta2.has_value(), {"adamw", "lion", "adan", "sophia", "muon"}},
+      {"beta1", given.beta1.has_value(), reads_beta1},
+      {"beta2", given.beta2.has_value(), reads_beta2},
       {"beta3", given.beta3 != usual.beta3, {"adan"}},
       {"epsilon", given.epsilon.has_value(), {"adamw", "adan", "adafactor", "adalomo", "muon"}},
       {"momentum", given.momentum.has_value(), {"sgd", "muon"}},
@@ -57,16 +59,14 @@ Fault means_nothing(std::string key, std::string_view beside, const Names& reade
 }
 
 std::optional<Fault> useless_group_key(const OptimizerSection& optimizer) {
-  const Names of_beta1 = {"adamw", "lion", "adan", "sophia", "adafactor", "adalomo", "muon"};
-  const Names of_beta2 = {"adamw", "lion", "adan", "sophia", "muon"};
   for (std::size_t i = 0; i < optimizer.groups.size(); ++i) {
     const ParameterGroup& group = optimizer.groups[i];
     const std::string place = fmt::format("train.optimizer.groups[{}]", i);
-    if (group.beta1 && !reads(of_beta1, optimizer.name)) {
-      return means_nothing(place + ".beta1", optimizer.name, of_beta1);
+    if (group.beta1 && !reads(reads_beta1, optimizer.name)) {
+      return means_nothing(place + ".beta1", optimizer.name, reads_beta1);
     }
-    if (group.beta2 && !reads(of_beta2, optimizer.name)) {
-      return means_nothing(place + ".beta2", optimizer.name, of_beta2);
+    if (group.beta2 && !reads(reads_beta2, optimizer.name)) {
+      return means_nothing(place + ".beta2", optimizer.name, reads_beta2);
     }
   }
   return std::nullopt;

@@ -153,8 +153,7 @@ void append_train(Fields& fields, TrainSection& train) {
        "(3) of its share of the parameters alone"});
   add({"train.zero_copies", &train.zero_copies,
        "ZeRO-3: values of other replicas' shares are copied into rooms of each replica's own, as "
-       "between machines; false: they are read where they stand, which takes no memory and is "
-       "faster within one process"});
+       "between machines; false: they are read where they stand, which takes no memory"});
   add({"train.zero_prefetch", integer(train.zero_prefetch, 0, limits::zero_prefetch_max),
        "ZeRO-3 with train.zero_copies: for how many segments (half layers) values are fetched "
        "while the present one computes; each takes a segment's memory"});
